@@ -1,0 +1,51 @@
+// Port: a publish/subscribe broker that is not trusted and often not there. The adapter connects, reconnects with
+// jittered back-off and subscribes again by itself; the program only sees what happened, in order, by take().
+// One thread calls all of this; what the adapter's own threads learn they enqueue (bounded) and wake the loop.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace pulsemeter {
+
+struct Connected {}; // and every subscription acknowledged: answers will arrive
+struct Disconnected {
+    std::string reason;
+}; // for people: names what failed; once per loss or failed attempt
+struct Received {
+    std::string topic;
+    std::string payload;
+    int qos = 0;
+    bool retained = false;
+};
+using BusEvent = std::variant<Connected, Disconnected, Received>;
+
+enum class Retain : bool { no, yes };
+
+class MessageBus {
+public:
+    virtual ~MessageBus() = default;
+
+    // QoS 1. Remembered and subscribed again at every connect; on a live connection at once. The same topic twice
+    // is one subscription. A topic that the broker refuses is a Disconnected that says so.
+    virtual void subscribe(const std::string& topic) = 0;
+
+    // QoS 1, never blocks. False: not connected, or too many publishes are outstanding; nothing was sent then.
+    // True promises nothing but an attempt: only a sealed confirmation does.
+    [[nodiscard]] virtual bool publish(const std::string& topic, std::string_view payload, Retain retain) = 0;
+
+    // All that happened since the last call, oldest first.
+    [[nodiscard]] virtual std::vector<BusEvent> take() = 0;
+
+    // Connects, times out, backs off. Call it when woken and at the time that it returned.
+    virtual std::chrono::steady_clock::time_point tick(std::chrono::steady_clock::time_point now) = 0;
+
+    // Says goodbye to the broker; waits for outstanding publishes and the broker's answer, 2 s at most.
+    virtual void close() = 0;
+};
+
+} // namespace pulsemeter

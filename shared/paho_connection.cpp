@@ -1,0 +1,229 @@
+#include "shared/paho_connection.hpp"
+
+#include "shared/log.hpp"
+
+#include <mqtt/async_client.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+
+namespace pulsemeter {
+namespace {
+
+constexpr std::chrono::seconds keep_alive{15};
+constexpr std::chrono::seconds connect_timeout{10}; // the supervisor's own clock is the one that counts
+constexpr int max_inflight = 1000;
+constexpr int receive_maximum = 1000;
+constexpr int largest_packet = 64 * 1024;
+
+int paho_version(MqttVersion version)
+{
+    return version == MqttVersion::v5 ? MQTTVERSION_5 : MQTTVERSION_3_1_1;
+}
+
+mqtt::connect_options connect_options(MqttVersion version)
+{
+    mqtt::connect_options options;
+    options.set_mqtt_version(paho_version(version));
+    options.set_automatic_reconnect(false);
+    options.set_keep_alive_interval(keep_alive);
+    options.set_connect_timeout(connect_timeout);
+    options.set_max_inflight(max_inflight);
+    if (version == MqttVersion::v5) {
+        options.set_clean_session(false); // Paho C 1.3.12 refuses a version 5 connect that has it set
+        options.set_clean_start(true);
+        mqtt::properties properties;
+        properties.add({mqtt::property::SESSION_EXPIRY_INTERVAL, 0});
+        properties.add({mqtt::property::RECEIVE_MAXIMUM, receive_maximum});
+        properties.add({mqtt::property::MAXIMUM_PACKET_SIZE, largest_packet});
+        options.set_properties(std::move(properties));
+    } else {
+        options.set_clean_session(true);
+    }
+    return options;
+}
+
+// The one number that says why: a CONNACK's or SUBACK's code, else Paho's own, which is negative. Which of the two
+// getters has it depends on the versions of MQTT and of Paho.
+int failure_code(const mqtt::token& token)
+{
+    const int reason = static_cast<int>(token.get_reason_code());
+    const bool meant = reason >= 0x80 && reason != mqtt::MQTTPP_V3_CODE;
+    return token.get_return_code() <= 0 && meant ? reason : token.get_return_code();
+}
+
+// How many publishes the broker takes at once. Paho would hold back the rest, but not look again before a second has
+// passed or another one comes.
+int window_of(const mqtt::properties& properties)
+{
+    if (!properties.contains(mqtt::property::RECEIVE_MAXIMUM))
+        return PahoConnection::most_outstanding;
+    return std::clamp<int>(mqtt::get<std::uint16_t>(properties, mqtt::property::RECEIVE_MAXIMUM), 1,
+                           PahoConnection::most_outstanding);
+}
+
+// Never connected and never destroyed: with the last client Paho ends its threads, and that takes up to a second
+// under the lock that the next connection needs.
+void keep_threads_running()
+{
+    static const auto* const keeper =
+        new mqtt::async_client("tcp://127.0.0.1:1", "", mqtt::create_options(MQTTVERSION_5));
+    static_cast<void>(keeper);
+}
+
+} // namespace
+
+// Every function here runs in a thread of Paho's that holds Paho's lock: it may only push and count. The other way
+// round the loop never holds a lock of ours when it calls Paho, so that the two can't wait for each other.
+struct PahoConnection::Impl : mqtt::callback {
+    struct OpenListener : mqtt::iaction_listener {
+        explicit OpenListener(Impl& impl) : owner(impl) {}
+        void on_success(const mqtt::token& token) override // connected() comes next and reports it
+        {
+            owner.window = window_of(token.get_connect_response().get_properties());
+        }
+        void on_failure(const mqtt::token& token) override
+        {
+            owner.inbox.push(OpenFailed{owner.number, failure_code(token)});
+        }
+        Impl& owner;
+    };
+
+    struct SubscribeListener : mqtt::iaction_listener {
+        explicit SubscribeListener(Impl& impl) : owner(impl) {}
+        void on_success(const mqtt::token&) override { owner.inbox.push(Subscribed{owner.number}); }
+        void on_failure(const mqtt::token& token) override
+        {
+            const int code = failure_code(token);
+            if (code > 0) // else the connection failed, which is reported as such
+                owner.inbox.push(SubscribeFailed{owner.number, (*token.get_topics())[0], code});
+        }
+        Impl& owner;
+    };
+
+    struct PublishListener : mqtt::iaction_listener {
+        explicit PublishListener(Impl& impl) : owner(impl) {}
+        void on_success(const mqtt::token&) override { owner.publish_ended(); }
+        void on_failure(const mqtt::token&) override { owner.publish_ended(); }
+        Impl& owner;
+    };
+
+    Impl(ConnectionNumber connection, const std::string& uri, const std::string& client_id,
+         MqttVersion mqtt_version, BusInbox& reports)
+        : number(connection),
+          version(mqtt_version),
+          inbox(reports),
+          client(uri, client_id, mqtt::create_options(paho_version(mqtt_version)))
+    {
+        client.set_callback(*this);
+        client.set_disconnected_handler([this](const mqtt::properties&, mqtt::ReasonCode code) {
+            inbox.push(Lost{number, static_cast<int>(code)}); // the broker will close it, but said why
+        });
+    }
+
+    void connected(const std::string&) override { inbox.push(Opened{number}); }
+    void connection_lost(const std::string&) override { inbox.push(Lost{number, 0}); }
+    void message_arrived(mqtt::const_message_ptr message) override
+    {
+        if (!message)
+            return;
+        const auto& payload = message->get_payload_ref();
+        if (payload.size() > BusInbox::largest_payload ||
+            message->get_topic().size() > BusInbox::largest_payload) {
+            inbox.count_too_large();
+            return;
+        }
+        inbox.push(Received{message->get_topic(), message->get_payload(), message->get_qos(),
+                            message->is_retained()});
+    }
+
+    void publish_ended()
+    {
+        const int left = --outstanding;
+        if (left == 0) {
+            const std::lock_guard lock(mutex);
+            all_ended.notify_all();
+        }
+        wake_if_there_is_room();
+    }
+
+    // Who was turned away is told when half of the window is free again.
+    void wake_if_there_is_room()
+    {
+        if (outstanding <= window / 2 && turned_away.exchange(false))
+            inbox.wake();
+    }
+
+    const ConnectionNumber number;
+    const MqttVersion version;
+    BusInbox& inbox;
+    std::atomic<int> window = most_outstanding;
+    std::atomic<int> outstanding = 0;
+    std::atomic<bool> turned_away = false;
+    std::mutex mutex;
+    std::condition_variable all_ended;
+    OpenListener open_listener{*this};
+    SubscribeListener subscribe_listener{*this};
+    PublishListener publish_listener{*this};
+    mqtt::async_client client; // last, so that its threads are done with all above before those go
+};
+
+PahoConnection::PahoConnection(ConnectionNumber number, const std::string& uri, const std::string& client_id,
+                               MqttVersion version, BusInbox& inbox)
+    : impl_(std::make_unique<Impl>(number, uri, client_id, version, inbox))
+{
+    keep_threads_running();
+}
+
+PahoConnection::~PahoConnection() = default;
+
+bool PahoConnection::connect()
+{
+    try {
+        impl_->client.connect(connect_options(impl_->version), nullptr, impl_->open_listener);
+        return true;
+    } catch (const mqtt::exception& error) {
+        log::debug("connect: {}", error.what());
+        return false;
+    }
+}
+
+bool PahoConnection::subscribe(const std::string& topic)
+{
+    try {
+        impl_->client.subscribe(topic, 1, nullptr, impl_->subscribe_listener);
+        return true;
+    } catch (const mqtt::exception& error) {
+        log::debug("subscribe: {}", error.what());
+        return false;
+    }
+}
+
+bool PahoConnection::publish(const std::string& topic, std::string_view payload, Retain retain)
+{
+    if (impl_->outstanding >= impl_->window) {
+        impl_->turned_away = true;
+        impl_->wake_if_there_is_room(); // the last one may have ended in between
+        return false;
+    }
+    ++impl_->outstanding;
+    try {
+        impl_->client.publish(topic, payload.data(), payload.size(), 1, retain == Retain::yes, nullptr,
+                              impl_->publish_listener);
+        return true;
+    } catch (const mqtt::exception& error) {
+        --impl_->outstanding;
+        log::debug("publish: {}", error.what());
+        return false;
+    }
+}
+
+void PahoConnection::wait_for_outstanding(std::chrono::steady_clock::time_point deadline)
+{
+    std::unique_lock lock(impl_->mutex);
+    impl_->all_ended.wait_until(lock, deadline, [this] { return impl_->outstanding == 0; });
+}
+
+} // namespace pulsemeter
