@@ -1,0 +1,136 @@
+#include "meter-pi/commands/commands.hpp"
+#include "meter-pi/edge_reader.hpp"
+#include "meter-pi/meter.hpp"
+#include "meter-pi/meter_settings.hpp"
+#include "meter-pi/report.hpp"
+#include "meter-pi/sources.hpp"
+#include "meter-pi/sqlite_meter_store.hpp"
+#include "meter-pi/state_folder.hpp"
+#include "shared/files.hpp"
+#include "shared/log.hpp"
+#include "shared/paho_message_bus.hpp"
+#include "shared/reading_codec.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <memory>
+#include <random>
+
+namespace pulsemeter {
+namespace {
+
+struct RunOptions {
+    std::string config;
+    std::string source = "auto";
+    std::optional<std::string> state;
+    bool verbose = false;
+};
+
+std::uint64_t random_number()
+{
+    std::random_device device;
+    return (std::uint64_t{device()} << 32U) | device();
+}
+
+std::string random_client_id()
+{
+    return fmt::format("pulsemeter-{:016x}", random_number());
+}
+
+Nonce random_nonce()
+{
+    Nonce nonce{};
+    std::random_device device;
+    std::generate(nonce.begin(), nonce.end(), [&] { return static_cast<std::uint8_t>(device()); });
+    return nonce;
+}
+
+void show_last_confirmation(SqliteMeterStore& store, const MeterId& id, const crypto::FernetKey& down)
+{
+    const auto token = store.confirmation_token();
+    if (!token)
+        return;
+    std::optional<Confirmation> confirmation;
+    if (const auto opened = crypto::Fernet(down).open(*token)) {
+        const auto message = decode_down(id, opened->plaintext);
+        if (message && std::holds_alternative<Confirmation>(*message))
+            confirmation = std::get<Confirmation>(*message);
+    }
+    report::last_confirmation(*token, confirmation);
+}
+
+StoredRegister register_of(SqliteMeterStore& store, Source source, const MeterSettings& settings)
+{
+    const auto stored = store.load(source);
+    if (!stored)
+        return {.source = source, .constant = settings.constant};
+    if (stored->constant != settings.constant)
+        throw UsageError(
+            fmt::format("imp_per_kwh is {} in the configuration, but this register was counted at {}: set "
+                        "it back, or start a new register with another --state folder",
+                        settings.constant.imp_per_kwh, stored->constant.imp_per_kwh));
+    return *stored;
+}
+
+ExitCode run(const RunOptions& options)
+{
+    const SourceRequest request = SourceRequest::parse(options.source);
+    const MeterSettings settings = read_meter_settings(options.config);
+    const std::filesystem::path folder = state_folder(options.state);
+    make_private_folder(folder);
+    const FolderLock lock(folder, "meter-pi");
+    SqliteMeterStore store(folder, StoreAccess::own);
+    store.claim(settings.id);
+
+    const auto history = store.load(Source::measured) ? History::fed_by_hardware : History::never_fed;
+    OpenedSource opened = open_source(request, settings, history, random_number());
+    const StoredRegister stored = register_of(store, opened.source, settings);
+    (void)store.commit({.register_now = stored}); // from here on the folder knows whose pulses it keeps
+
+    const crypto::MeterKeys keys = crypto::derive(settings.key, settings.id);
+    show_last_confirmation(store, settings.id, keys.down);
+
+    EventLoop loop;
+    PahoMessageBus bus(settings.broker, random_client_id(), random_number(), [&loop] { loop.wake(); });
+    EdgeReader reader(std::move(opened.first), std::move(opened.trouble), std::move(opened.open),
+                      settings.gpio.own_filter, settings.constant);
+    Meter meter(settings.id, keys, settings.interval, stored, {reader, store, bus, loop}, random_nonce(),
+                random_number());
+    log::info("meter {}: {} pulses at {} imp/kWh so far, broker {}", settings.id.text(), stored.total.value,
+              settings.constant.imp_per_kwh, settings.broker.url.text());
+    meter.run();
+    return ExitCode::done;
+}
+
+} // namespace
+
+void add_run(CLI::App& parent, Action& action)
+{
+    auto options = std::make_shared<RunOptions>();
+    CLI::App* command = parent.add_subcommand("run", "Count and send until Ctrl-C or SIGTERM");
+    command
+        ->add_option("--config", options->config, "The file that `meter-server meter add` wrote (mode 0600)")
+        ->option_text("FILE")
+        ->required();
+    command
+        ->add_option(
+            "--source", options->source,
+            "auto (the GPIO line; simulation where this machine has none), gpio, simulate, or replay=TRACE")
+        ->option_text("SOURCE");
+    command
+        ->add_option(
+            "--state", options->state,
+            "Where the register is kept (default: $STATE_DIRECTORY, else pulsemeter in the XDG state folder)")
+        ->option_text("DIR");
+    command->add_flag("--verbose", options->verbose, "Say more on stderr");
+    command->callback([options, &action] {
+        action = [options] {
+            if (options->verbose)
+                log::show_debug();
+            return run(*options);
+        };
+    });
+}
+
+} // namespace pulsemeter

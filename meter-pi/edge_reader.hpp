@@ -1,0 +1,64 @@
+// The one extra thread of the meter: reads edges and counts them, so that no fsync, network or cipher ever
+// delays it. The loop asks for the tally when it wants one. A line that is gone is opened again with
+// back-off, counts kept; anything else that ends the thread is thrown to the loop by tally(): a dead meter
+// never goes on silently.
+#pragma once
+
+#include "meter-pi/edge_source.hpp"
+#include "meter-pi/pulse_counter.hpp"
+#include "shared/reading.hpp"
+
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+namespace pulsemeter {
+
+// All of it since construction.
+struct Tally {
+    std::uint64_t pulses = 0;
+    Quality quality;
+    std::optional<Milliwatts> power;
+    std::string sensor_trouble; // empty: the sensor is there
+    bool was_fed = false;       // a source was opened
+};
+
+class EdgeReader {
+public:
+    using Opener =
+        std::function<std::unique_ptr<EdgeSource>()>; // throws std::exception while the line is not there
+
+    // `first` is the source that is already open; null: missing for now, because of `trouble`.
+    EdgeReader(std::unique_ptr<EdgeSource> first, std::string trouble, Opener open, const PulseFilter& filter,
+               MeterConstant constant);
+    ~EdgeReader(); // ends within a second
+
+    EdgeReader(const EdgeReader&) = delete;
+    EdgeReader& operator=(const EdgeReader&) = delete;
+
+    [[nodiscard]] Tally tally() const; // any thread
+
+private:
+    void run(const std::stop_token& stop);
+    void count(const std::stop_token& stop);
+    void reopen(const std::stop_token& stop);
+    void publish();
+
+    std::unique_ptr<EdgeSource> source_;
+    Opener open_;
+    PulseFilter filter_;
+    MeterConstant constant_;
+    std::optional<PulseCounter> counter_;
+
+    mutable std::mutex mutex_; // guards the two below
+    Tally tally_;
+    std::exception_ptr failure_;
+
+    std::jthread thread_; // last: it must not start before the rest is made
+};
+
+} // namespace pulsemeter

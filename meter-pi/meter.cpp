@@ -1,0 +1,274 @@
+#include "meter-pi/meter.hpp"
+
+#include "meter-pi/host.hpp"
+#include "meter-pi/report.hpp"
+#include "shared/log.hpp"
+#include "shared/protocol.hpp"
+#include "shared/reading_codec.hpp"
+
+#include <algorithm>
+
+namespace pulsemeter {
+
+namespace {
+
+constexpr std::chrono::seconds clock_step{2}; // more than an NTP daemon slews between two readings
+constexpr std::chrono::minutes complain_every{1};
+
+std::uint32_t bit(MeterEvent event)
+{
+    return static_cast<std::uint32_t>(event);
+}
+
+SteadyTime steady_now()
+{
+    return std::chrono::steady_clock::now();
+}
+
+std::uint64_t unix_seconds(WallTime time)
+{
+    return static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count());
+}
+
+} // namespace
+
+Meter::Meter(const MeterId& id, const crypto::MeterKeys& keys, std::chrono::seconds interval,
+             const StoredRegister& stored, Parts parts, const Nonce& nonce, std::uint64_t seed)
+    : id_(id),
+      keys_(keys),
+      seal_(keys.up),
+      open_(keys.down),
+      interval_(interval),
+      parts_(parts),
+      register_(stored),
+      uplink_(register_.hello(nonce, host::boot_id()), seed),
+      saved_(stored),
+      events_(bit(MeterEvent::started))
+{
+}
+
+void Meter::run()
+{
+    parts_.bus.subscribe(keys_.down_topic);
+    SteadyTime next_reading = steady_now() + interval_;
+    while (!parts_.loop.stop_requested()) {
+        const SteadyTime bus_deadline = parts_.bus.tick(steady_now());
+        take_in_bus_events();
+        if (steady_now() >= next_reading) {
+            take_reading();
+            next_reading = std::max(next_reading + interval_, steady_now());
+        }
+        uplink_.tick(steady_now());
+        feed_uplink();
+        send_messages();
+        parts_.loop.wait_until(std::min({next_reading, bus_deadline, uplink_.next_deadline()}));
+    }
+    take_reading();
+    send_messages();
+    parts_.bus.close();
+}
+
+void Meter::take_in_bus_events()
+{
+    for (const BusEvent& event : parts_.bus.take()) {
+        if (std::holds_alternative<Connected>(event)) {
+            log::info("connected to the broker");
+            connected_ = true;
+            uplink_.connected(steady_now());
+        } else if (const auto* loss = std::get_if<Disconnected>(&event)) {
+            if (connected_ || steady_now() - last_complaint_ >= complain_every) {
+                log::warning("{}; readings are kept and sent later", loss->reason);
+                last_complaint_ = steady_now();
+            }
+            connected_ = false;
+            uplink_.disconnected();
+        } else {
+            take_in_token(std::get<Received>(event));
+        }
+    }
+}
+
+void Meter::take_in_token(const Received& received)
+{
+    if (received.payload.size() != sealed_size)
+        return;
+    const auto opened = open_.open(received.payload);
+    if (!opened) {
+        log::debug("a message on our topic that does not open with our key: ignored");
+        return;
+    }
+    const auto message = decode_down(id_, opened->plaintext);
+    if (!message) {
+        log::warning("a sealed message is not for this meter: {}", text(message.error()));
+        return;
+    }
+    if (const auto* confirmation = std::get_if<Confirmation>(&*message)) {
+        confirmation_token_ = received.payload;
+        report::confirmed(*confirmation);
+    }
+    if (const auto* refusal = std::get_if<Refused>(&*message))
+        log::warning(
+            "the server refused reading {} of epoch {}: {}; it is held: see `meter-server held list`",
+            refusal->sequence.value, refusal->epoch.value, text(refusal->reason));
+
+    const auto state = uplink_.received(*message, steady_now());
+    if (!state)
+        return;
+    switch (register_.greet(*state)) {
+    case Greeting::continued:
+        log::info("the server knows this meter up to reading {} of epoch {}", state->sequence.value,
+                  state->epoch.value);
+        break;
+    case Greeting::first_epoch:
+        log::info("the server greets a new {} register", text(register_.stored().source));
+        if (state->highest_epoch.value != 0 && register_.stored().source == Source::measured)
+            events_ |= bit(MeterEvent::became_measured);
+        break;
+    case Greeting::recovered:
+        log::warning("no register here: going on from the server's total of {} pulses in a new epoch",
+                     state->total.value);
+        events_ |= bit(MeterEvent::register_recovered);
+        break;
+    case Greeting::server_was_ahead:
+        log::warning(
+            "the server is ahead of this register (an old disk image, or a clone beside it?): going on from "
+            "{} pulses in a new epoch",
+            register_.stored().total.value);
+        events_ |= bit(MeterEvent::server_was_ahead);
+        break;
+    }
+    feed_uplink(); // the backlog first, so that the newest is not sent twice
+    take_reading();
+}
+
+ReadingFacts Meter::facts(const Tally& tally)
+{
+    ReadingFacts facts = host::facts();
+    const auto offset = facts.measured_at.time_since_epoch() - facts.uptime;
+    if (clock_offset_ && std::chrono::abs(offset - *clock_offset_) > clock_step)
+        events_ |= bit(MeterEvent::clock_stepped);
+    clock_offset_ = offset;
+    if (!tally.sensor_trouble.empty())
+        events_ |= bit(MeterEvent::sensor_missing);
+    facts.events = events_;
+    facts.power = tally.power;
+    return facts;
+}
+
+void Meter::take_reading()
+{
+    const Tally tally = parts_.reader.tally();
+    register_.count(tally.pulses, tally.quality);
+    condition_ = condition(tally);
+    try {
+        if (!register_.greeted()) {
+            save_total();
+            return;
+        }
+        const bool starts_epoch = register_.at_epoch_start();
+        commit_reading(facts(tally));
+        if (starts_epoch && register_.stored().total > register_.stored().numbered)
+            commit_reading(facts(tally)); // what was counted before the greeting
+    } catch (const StoreError& failure) {
+        trouble(failure.what());
+    }
+}
+
+StoreChange Meter::change(const StoredRegister& stored) const
+{
+    return {.register_now = stored,
+            .reading = std::nullopt,
+            .confirmed = uplink_.confirmed(),
+            .refused = uplink_.refused(),
+            .confirmation_token = confirmation_token_,
+            .condition = condition_};
+}
+
+void Meter::commit_reading(const ReadingFacts& facts)
+{
+    const Reading reading = register_.draft(facts);
+    StoreChange with_reading = change(register_.stored_with(reading));
+    with_reading.reading = reading;
+    const std::size_t thinned = parts_.store.commit(with_reading);
+    register_.taken(reading);
+    events_ = 0;
+    settle(thinned);
+    report::stored(id_, reading);
+    uplink_.stored(reading, steady_now());
+}
+
+// Before the greeting nothing is numbered, but the total is kept.
+void Meter::save_total()
+{
+    if (register_.stored() == saved_ && uplink_.confirmed().empty())
+        return;
+    const StoredRegister now = register_.stored();
+    settle(parts_.store.commit(change(now)));
+    report::waiting(id_, now);
+}
+
+void Meter::settle(std::size_t thinned)
+{
+    saved_ = register_.stored();
+    uplink_.settled();
+    confirmation_token_.reset();
+    if (thinned > 0) {
+        log::warning("the outbox is full: {} old intermediate readings were dropped; totals are not affected",
+                     thinned);
+        events_ |= bit(MeterEvent::outbox_thinned);
+    }
+    if (!disk_trouble_.empty()) {
+        log::info("the disk takes readings again");
+        disk_trouble_.clear();
+    }
+}
+
+void Meter::trouble(const std::string& what)
+{
+    events_ |= bit(MeterEvent::disk_trouble);
+    if (what != disk_trouble_ || steady_now() - last_complaint_ >= complain_every) {
+        log::error("{}; counting goes on, nothing is numbered or sent until the disk takes it", what);
+        last_complaint_ = steady_now();
+    }
+    disk_trouble_ = what;
+}
+
+void Meter::feed_uplink()
+{
+    try {
+        while (uplink_.room() > 0) {
+            const auto rows = parts_.store.outbox(uplink_.after(), uplink_.room());
+            uplink_.offer(rows, steady_now());
+            if (rows.empty())
+                break;
+        }
+        if (uplink_.held_due(steady_now()))
+            uplink_.offer_held(parts_.store.held(Uplink::window), steady_now());
+    } catch (const StoreError& failure) {
+        uplink_.postpone_held(steady_now());
+        trouble(failure.what());
+    }
+}
+
+void Meter::send_messages()
+{
+    for (const Uplink::Send& send : uplink_.take_messages()) {
+        const auto plain =
+            std::visit([&](const auto& message) { return encode(id_, UpMessage{message}); }, send.message);
+        const auto token = seal_.seal(plain, unix_seconds(host::wall_time()), crypto::random_iv());
+        // What is not taken now is sent again: readings until confirmed, a Hello until answered.
+        (void)parts_.bus.publish(keys_.up_topic, token, send.newest ? Retain::yes : Retain::no);
+    }
+}
+
+std::string Meter::condition(const Tally& tally) const
+{
+    std::string words =
+        tally.sensor_trouble.empty() ? "sensor ok" : "sensor missing: " + tally.sensor_trouble;
+    words += connected_ ? "; connected" : "; not connected";
+    words += register_.greeted() ? "" : "; waiting for the server's greeting";
+    return words;
+}
+
+} // namespace pulsemeter

@@ -1,0 +1,38 @@
+// The meter's configuration file, as `meter-server meter add` writes it: TOML in, validated values out. The
+// file holds the meter's master key, so it is refused if group or others may read it.
+#pragma once
+
+#include "meter-pi/gpio_settings.hpp"
+#include "shared/broker_settings.hpp"
+#include "shared/crypto/meter_keys.hpp"
+#include "shared/reading.hpp"
+
+#include <chrono>
+#include <filesystem>
+
+namespace pulsemeter {
+
+enum class SimulatedLoad : std::uint8_t { uniform, household };
+
+struct SimulationSettings {
+    SimulatedLoad model = SimulatedLoad::uniform;
+    std::uint64_t seed = 0; // 0: another one at every start
+    std::uint32_t speed = 1;
+};
+
+struct MeterSettings {
+    MeterId id;
+    crypto::MasterKey key;
+    MeterConstant constant;
+    std::uint32_t max_kw = 43;
+    std::chrono::seconds interval{10};
+    BrokerSettings broker;
+    GpioSettings gpio;
+    SimulationSettings simulation;
+};
+
+// Throws UsageError that names file, line and key.
+[[nodiscard]] MeterSettings read_meter_settings(const std::filesystem::path& path);
+[[nodiscard]] MeterSettings parse_meter_settings(std::string_view text, const std::filesystem::path& name);
+
+} // namespace pulsemeter

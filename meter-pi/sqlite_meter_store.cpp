@@ -1,0 +1,428 @@
+#include "meter-pi/sqlite_meter_store.hpp"
+
+#include "shared/errors.hpp"
+
+#include <SQLiteCpp/SQLiteCpp.h>
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace pulsemeter {
+
+namespace {
+
+constexpr int application_id = 0x504d4d31; // "PMM1": a pulsemeter meter's store
+constexpr int layout = 1;
+
+constexpr const char* schema = R"(
+CREATE TABLE register (
+    source     INTEGER PRIMARY KEY,
+    epoch      INTEGER NOT NULL,
+    last       INTEGER NOT NULL,
+    total      INTEGER NOT NULL,
+    numbered   INTEGER NOT NULL,
+    imp        INTEGER NOT NULL,
+    start      INTEGER NOT NULL,
+    glitches   INTEGER NOT NULL,
+    missed     INTEGER NOT NULL,
+    uncertain  INTEGER NOT NULL
+) STRICT;
+CREATE TABLE outbox (
+    epoch      INTEGER NOT NULL,
+    sequence   INTEGER NOT NULL,
+    held       INTEGER NOT NULL DEFAULT 0,
+    total      INTEGER NOT NULL,
+    imp        INTEGER NOT NULL,
+    start      INTEGER NOT NULL,
+    measured   INTEGER NOT NULL,
+    clock      INTEGER NOT NULL,
+    boot       BLOB NOT NULL,
+    uptime     INTEGER NOT NULL,
+    source     INTEGER NOT NULL,
+    glitches   INTEGER NOT NULL,
+    missed     INTEGER NOT NULL,
+    uncertain  INTEGER NOT NULL,
+    events     INTEGER NOT NULL,
+    power      INTEGER,
+    PRIMARY KEY (epoch, sequence)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX outbox_held ON outbox (epoch, sequence) WHERE held <> 0;
+CREATE TABLE note (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+)";
+
+constexpr const char* columns =
+    "epoch, sequence, total, imp, start, measured, clock, boot, uptime, source, glitches, "
+    "missed, uncertain, events, power";
+
+std::int64_t number(std::uint64_t value)
+{
+    return static_cast<std::int64_t>(value); // every value of ours is at most 2^63−1 (reading.hpp)
+}
+
+std::uint64_t natural(const SQLite::Column& column)
+{
+    return static_cast<std::uint64_t>(column.getInt64());
+}
+
+std::uint32_t small(const SQLite::Column& column)
+{
+    return static_cast<std::uint32_t>(column.getInt64());
+}
+
+// SQLite itself would make the file readable by all; its log takes the file's own mode.
+void make_private(const std::filesystem::path& file)
+{
+    const int descriptor = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (descriptor < 0)
+        return; // SQLite says what is wrong
+    static_cast<void>(::fchmod(descriptor, 0600));
+    ::close(descriptor);
+}
+
+Reading reading_from(SQLite::Statement& row)
+{
+    Reading reading{
+        .epoch = Epoch{small(row.getColumn(0))},
+        .sequence = Sequence{natural(row.getColumn(1))},
+        .total = Pulses{natural(row.getColumn(2))},
+        .constant = MeterConstant{small(row.getColumn(3))},
+        .start = MilliwattHours{natural(row.getColumn(4))},
+        .measured_at = WallTime{std::chrono::milliseconds{row.getColumn(5).getInt64()}},
+        .clock = static_cast<Clock>(row.getColumn(6).getInt()),
+        .uptime = Uptime{row.getColumn(8).getInt64()},
+        .source = static_cast<Source>(row.getColumn(9).getInt()),
+        .quality = {small(row.getColumn(10)), small(row.getColumn(11)), small(row.getColumn(12))},
+        .events = small(row.getColumn(13)),
+    };
+    const auto boot = row.getColumn(7);
+    if (boot.getBytes() != static_cast<int>(reading.boot.size()))
+        throw SQLite::Exception("a boot id of a wrong size", SQLITE_CORRUPT);
+    std::memcpy(reading.boot.data(), boot.getBlob(), reading.boot.size());
+    if (!row.getColumn(14).isNull())
+        reading.power = Milliwatts{small(row.getColumn(14))};
+    return reading;
+}
+
+} // namespace
+
+struct SqliteMeterStore::Impl {
+    std::filesystem::path path;
+    StoreAccess access;
+    std::size_t limit;
+    std::optional<SQLite::Database> database;
+    std::size_t rows = 0; // in the outbox, so that no interval counts them
+
+    void open();
+    void make_tables();
+    void settle();
+    // Runs `body` on an open database; a failure closes it, so that the next call starts anew. A failing disk does not:
+    // the connection's index of the log ends before the commit that failed, while a new one would find that commit in
+    // the log, unsynced, and take it for done. The next commit writes over it.
+    template <typename Body>
+    auto run(const Body& body) -> decltype(body(*database));
+
+    void save(SQLite::Database& db, const StoredRegister& stored);
+    void append(SQLite::Database& db, const Reading& reading);
+    static void note(SQLite::Database& db, const char* name, const std::string& value);
+    static std::string noted(SQLite::Database& db, const char* name);
+    std::size_t thin(SQLite::Database& db);
+    std::vector<Reading> select(SQLite::Database& db, const std::string& condition, const ReadingKey& after,
+                                std::size_t most);
+};
+
+void SqliteMeterStore::Impl::open()
+{
+    if (access == StoreAccess::own)
+        make_private(path);
+    const int mode =
+        access == StoreAccess::own ? SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE : SQLite::OPEN_READONLY;
+    database.emplace(path.string(), mode, 5'000);
+    SQLite::Database& db = *database;
+    const int owner = db.execAndGet("PRAGMA application_id").getInt();
+    const bool empty = db.execAndGet("SELECT count(*) FROM sqlite_schema").getInt() == 0;
+    if (access == StoreAccess::own) {
+        // EXTRA is FULL to a log, and to the journal that the change to a log makes once it also syncs that journal's
+        // deletion: one that a power cut brought back would undo the whole file.
+        db.exec("PRAGMA synchronous = EXTRA");
+        db.exec("PRAGMA journal_mode = WAL");
+        if (empty)
+            make_tables();
+        settle();
+    }
+    if (access == StoreAccess::look && empty)
+        throw UsageError(fmt::format("{}: no meter has run here yet", path.string()));
+    if (!empty && owner != application_id)
+        throw SQLite::Exception("it belongs to another program", SQLITE_NOTADB);
+    if (!empty && db.execAndGet("PRAGMA user_version").getInt() != layout)
+        throw SQLite::Exception("it was written by another version of meter-pi", SQLITE_NOTADB);
+    const std::string verdict = db.execAndGet("PRAGMA quick_check(1)").getString();
+    if (verdict != "ok")
+        throw SQLite::Exception(verdict, SQLITE_CORRUPT);
+    rows = static_cast<std::size_t>(db.execAndGet("SELECT count(*) FROM outbox").getInt64());
+}
+
+void SqliteMeterStore::Impl::make_tables()
+{
+    SQLite::Database& db = *database;
+    SQLite::Transaction transaction(db);
+    db.exec(schema);
+    db.exec(fmt::format("PRAGMA application_id = {}", application_id));
+    db.exec(fmt::format("PRAGMA user_version = {}", layout));
+    transaction.commit();
+}
+
+// A commit whose sync failed in an earlier life may still be read from the log although the card does not have it.
+// Written back to the file, and the log begun anew (an older state of it on the card would undo that), what is found
+// here is there for good.
+void SqliteMeterStore::Impl::settle()
+{
+    {
+        SQLite::Statement checkpoint(*database, "PRAGMA wal_checkpoint(RESTART)");
+        if (checkpoint.executeStep() && checkpoint.getColumn(0).getInt() != 0)
+            throw SQLite::Exception("its log could not be written back", SQLITE_BUSY);
+    }
+    database->exec(fmt::format("PRAGMA user_version = {}", layout)); // the first commit to the new log
+}
+
+template <typename Body>
+auto SqliteMeterStore::Impl::run(const Body& body) -> decltype(body(*database))
+{
+    bool is_open = false;
+    try {
+        if (!database)
+            open();
+        is_open = true;
+        return body(*database);
+    } catch (const SQLite::Exception& failure) {
+        const int kind = failure.getErrorCode();
+        if (!is_open || (kind != SQLITE_IOERR && kind != SQLITE_FULL))
+            database.reset();
+        const char* remedy = "";
+        switch (kind) {
+        case SQLITE_CORRUPT:
+        case SQLITE_NOTADB:
+            remedy = ": move the file away, then the register comes back from the server";
+            break;
+        case SQLITE_FULL:
+            remedy = ": free some space";
+            break;
+        case SQLITE_READONLY:
+        case SQLITE_CANTOPEN:
+            remedy = ": is the folder there and writable?";
+            break;
+        default:
+            break;
+        }
+        throw StoreError(fmt::format("{}: {}{}", path.string(), failure.what(), remedy));
+    }
+}
+
+void SqliteMeterStore::Impl::save(SQLite::Database& db, const StoredRegister& stored)
+{
+    SQLite::Statement row(db, "INSERT OR REPLACE INTO register VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    row.bind(1, static_cast<int>(stored.source));
+    row.bind(2, std::int64_t{stored.epoch.value});
+    row.bind(3, number(stored.last.value));
+    row.bind(4, number(stored.total.value));
+    row.bind(5, number(stored.numbered.value));
+    row.bind(6, std::int64_t{stored.constant.imp_per_kwh});
+    row.bind(7, number(stored.start.value));
+    row.bind(8, std::int64_t{stored.quality.glitches});
+    row.bind(9, std::int64_t{stored.quality.missed_edges});
+    row.bind(10, std::int64_t{stored.quality.uncertain});
+    row.exec();
+}
+
+void SqliteMeterStore::Impl::append(SQLite::Database& db, const Reading& reading)
+{
+    SQLite::Statement row(
+        db,
+        fmt::format("INSERT INTO outbox ({}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", columns));
+    row.bind(1, std::int64_t{reading.epoch.value});
+    row.bind(2, number(reading.sequence.value));
+    row.bind(3, number(reading.total.value));
+    row.bind(4, std::int64_t{reading.constant.imp_per_kwh});
+    row.bind(5, number(reading.start.value));
+    row.bind(6, std::int64_t{reading.measured_at.time_since_epoch().count()});
+    row.bind(7, static_cast<int>(reading.clock));
+    row.bind(8, reading.boot.data(), static_cast<int>(reading.boot.size()));
+    row.bind(9, std::int64_t{reading.uptime.count()});
+    row.bind(10, static_cast<int>(reading.source));
+    row.bind(11, std::int64_t{reading.quality.glitches});
+    row.bind(12, std::int64_t{reading.quality.missed_edges});
+    row.bind(13, std::int64_t{reading.quality.uncertain});
+    row.bind(14, std::int64_t{reading.events});
+    if (reading.power)
+        row.bind(15, std::int64_t{reading.power->value});
+    row.exec();
+}
+
+void SqliteMeterStore::Impl::note(SQLite::Database& db, const char* name, const std::string& value)
+{
+    SQLite::Statement row(db, "INSERT OR REPLACE INTO note VALUES (?, ?)");
+    row.bind(1, name);
+    row.bind(2, value);
+    row.exec();
+}
+
+std::string SqliteMeterStore::Impl::noted(SQLite::Database& db, const char* name)
+{
+    SQLite::Statement row(db, "SELECT value FROM note WHERE name = ?");
+    row.bind(1, name);
+    return row.executeStep() ? row.getColumn(0).getString() : std::string{};
+}
+
+// Whole rows go, every second one of the oldest tenth; what stays is as it was measured.
+std::size_t SqliteMeterStore::Impl::thin(SQLite::Database& db)
+{
+    SQLite::Statement victims(db,
+                              "DELETE FROM outbox WHERE (epoch, sequence) IN ("
+                              "SELECT epoch, sequence FROM ("
+                              "SELECT epoch, sequence, row_number() OVER (ORDER BY epoch, sequence) AS place "
+                              "FROM outbox WHERE sequence > 1 "
+                              "ORDER BY epoch, sequence LIMIT ?) WHERE place % 2 = 0)");
+    victims.bind(1, number(std::max<std::size_t>(limit / 10, 3)));
+    return static_cast<std::size_t>(victims.exec());
+}
+
+std::vector<Reading> SqliteMeterStore::Impl::select(SQLite::Database& db, const std::string& condition,
+                                                    const ReadingKey& after, std::size_t most)
+{
+    SQLite::Statement row(db, fmt::format("SELECT {} FROM outbox WHERE {} AND (epoch, sequence) > (?, ?) "
+                                          "ORDER BY epoch, sequence LIMIT ?",
+                                          columns, condition));
+    row.bind(1, std::int64_t{after.epoch.value});
+    row.bind(2, number(after.sequence.value));
+    row.bind(3, number(most));
+    std::vector<Reading> readings;
+    while (row.executeStep())
+        readings.push_back(reading_from(row));
+    return readings;
+}
+
+SqliteMeterStore::SqliteMeterStore(const std::filesystem::path& folder, StoreAccess access,
+                                   std::size_t outbox_limit)
+    : impl_(std::make_unique<Impl>(Impl{folder / "meter.sqlite", access, outbox_limit, {}}))
+{
+    if (access == StoreAccess::look && !std::filesystem::exists(impl_->path))
+        throw UsageError(
+            fmt::format("{}: no meter has run here yet; name its folder with --state", folder.string()));
+    impl_->run([](SQLite::Database&) {});
+}
+
+SqliteMeterStore::~SqliteMeterStore() = default;
+
+void SqliteMeterStore::claim(const MeterId& meter)
+{
+    const std::string owner = impl_->run([&](SQLite::Database& db) {
+        std::string known = Impl::noted(db, "meter");
+        if (known.empty())
+            Impl::note(db, "meter", meter.text());
+        return known;
+    });
+    if (!owner.empty() && owner != meter.text())
+        throw UsageError(
+            fmt::format("{} keeps the register of meter {}, not of {}: name another folder with --state",
+                        impl_->path.parent_path().string(), owner, meter.text()));
+}
+
+std::optional<StoredRegister> SqliteMeterStore::load(Source source)
+{
+    return impl_->run([&](SQLite::Database& db) -> std::optional<StoredRegister> {
+        SQLite::Statement row(
+            db, "SELECT source, epoch, last, total, numbered, imp, start, glitches, missed, uncertain "
+                "FROM register WHERE source = ?");
+        row.bind(1, static_cast<int>(source));
+        if (!row.executeStep())
+            return std::nullopt;
+        return StoredRegister{
+            .source = source,
+            .epoch = Epoch{small(row.getColumn(1))},
+            .last = Sequence{natural(row.getColumn(2))},
+            .total = Pulses{natural(row.getColumn(3))},
+            .numbered = Pulses{natural(row.getColumn(4))},
+            .constant = MeterConstant{small(row.getColumn(5))},
+            .start = MilliwattHours{natural(row.getColumn(6))},
+            .quality = {small(row.getColumn(7)), small(row.getColumn(8)), small(row.getColumn(9))},
+        };
+    });
+}
+
+std::optional<std::string> SqliteMeterStore::confirmation_token()
+{
+    auto token = impl_->run([](SQLite::Database& db) { return Impl::noted(db, "confirmation"); });
+    return token.empty() ? std::nullopt : std::optional(std::move(token));
+}
+
+std::string SqliteMeterStore::condition()
+{
+    return impl_->run([](SQLite::Database& db) { return Impl::noted(db, "condition"); });
+}
+
+std::size_t SqliteMeterStore::commit(const StoreChange& change)
+{
+    return impl_->run([&](SQLite::Database& db) {
+        SQLite::Transaction transaction(db);
+        std::size_t rows = impl_->rows;
+        impl_->save(db, change.register_now);
+        for (const Confirmation& range : change.confirmed) {
+            SQLite::Statement forget(db, "DELETE FROM outbox WHERE epoch = ? AND sequence BETWEEN ? AND ?");
+            forget.bind(1, std::int64_t{range.epoch.value});
+            forget.bind(2, number(range.first.value));
+            forget.bind(3, number(range.last.value));
+            rows -= static_cast<std::size_t>(forget.exec());
+        }
+        for (const Refused& refusal : change.refused) {
+            SQLite::Statement hold(db, "UPDATE outbox SET held = ? WHERE epoch = ? AND sequence = ?");
+            hold.bind(1, static_cast<int>(refusal.reason));
+            hold.bind(2, std::int64_t{refusal.epoch.value});
+            hold.bind(3, number(refusal.sequence.value));
+            hold.exec();
+        }
+        std::size_t thinned = 0;
+        if (change.reading) {
+            if (rows >= impl_->limit)
+                thinned = impl_->thin(db);
+            impl_->append(db, *change.reading);
+            rows += 1 - thinned;
+        }
+        if (change.confirmation_token)
+            Impl::note(db, "confirmation", *change.confirmation_token);
+        Impl::note(db, "condition", change.condition);
+        transaction.commit();
+        impl_->rows = rows;
+        return thinned;
+    });
+}
+
+std::vector<Reading> SqliteMeterStore::outbox(const ReadingKey& after, std::size_t most)
+{
+    return impl_->run([&](SQLite::Database& db) { return impl_->select(db, "held = 0", after, most); });
+}
+
+std::vector<Reading> SqliteMeterStore::held(std::size_t most)
+{
+    return impl_->run([&](SQLite::Database& db) { return impl_->select(db, "held <> 0", {}, most); });
+}
+
+std::size_t SqliteMeterStore::outbox_size()
+{
+    return impl_->run([](SQLite::Database& db) {
+        return static_cast<std::size_t>(db.execAndGet("SELECT count(*) FROM outbox").getInt64());
+    });
+}
+
+std::size_t SqliteMeterStore::held_size()
+{
+    return impl_->run([](SQLite::Database& db) {
+        return static_cast<std::size_t>(
+            db.execAndGet("SELECT count(*) FROM outbox WHERE held <> 0").getInt64());
+    });
+}
+
+} // namespace pulsemeter

@@ -1,0 +1,87 @@
+// Sans-I/O: the meter's side of the sealed wire. Events and the time go in, messages to be sent come out;
+// sealing, the broker and the disk are the loop's business. Until its Hello is answered it sends nothing
+// else. Readings are in flight until confirmed or refused: sent again with jittered back-off (a PUBACK
+// promises nothing), at most `window` at once; the rest waits in the outbox, which the loop pages in by
+// room() and offer(). Memory is bounded by the window. One thread.
+#pragma once
+
+#include "meter-pi/meter_store.hpp"
+#include "shared/backoff.hpp"
+#include "shared/reading.hpp"
+
+#include <chrono>
+#include <map>
+#include <optional>
+#include <span>
+#include <variant>
+#include <vector>
+
+namespace pulsemeter {
+
+using SteadyTime = std::chrono::steady_clock::time_point;
+
+class Uplink {
+public:
+    static constexpr std::size_t window = 64;
+    static constexpr std::chrono::seconds first_resend{5};
+    static constexpr std::chrono::seconds slowest_resend{60};
+    static constexpr std::chrono::hours held_resend{1};
+    static constexpr std::chrono::seconds held_next{15}; // once the operator has accepted one
+
+    struct Send {
+        std::variant<Hello, Reading> message;
+        bool newest = false; // only the newest reading is retained
+    };
+
+    Uplink(const Hello& hello, std::uint64_t seed);
+
+    // Events.
+    void connected(SteadyTime now);
+    void disconnected();
+    // A State that answers our Hello, the first time; everything else is taken in.
+    [[nodiscard]] std::optional<State> received(const DownMessage& message, SteadyTime now);
+    void stored(const Reading& newest, SteadyTime now);             // committed, so it may leave
+    void offer(std::span<const Reading> rows, SteadyTime now);      // what room() and after() asked for
+    void offer_held(std::span<const Reading> rows, SteadyTime now); // when held_due()
+    void postpone_held(SteadyTime now);                             // the disk could not be read
+    void tick(SteadyTime now);
+
+    // What is to be done.
+    [[nodiscard]] std::vector<Send> take_messages();
+    [[nodiscard]] std::size_t room() const; // how many outbox rows it would take now
+    [[nodiscard]] const ReadingKey& after() const { return cursor_; }
+    [[nodiscard]] bool held_due(SteadyTime now) const;
+    [[nodiscard]] SteadyTime next_deadline() const;
+
+    // What the store is to forget or set aside; kept until the commit that does it is done.
+    [[nodiscard]] const std::vector<Confirmation>& confirmed() const { return confirmed_; }
+    [[nodiscard]] const std::vector<Refused>& refused() const { return refused_; }
+    void settled(); // that commit is done
+
+private:
+    struct InFlight {
+        Reading reading;
+        SteadyTime resend_at;
+        Backoff backoff;
+    };
+    void send(const Reading& reading, SteadyTime now);
+    void confirm(const Confirmation& confirmation, SteadyTime now);
+
+    Hello hello_;
+    std::uint64_t seed_;
+    bool connected_ = false;
+    bool greeted_ = false;
+    SteadyTime hello_at_ = SteadyTime::max();
+    Backoff hello_backoff_;
+    std::map<ReadingKey, InFlight> in_flight_;
+    ReadingKey cursor_;      // every outbox row up to here was offered
+    bool caught_up_ = false; // nothing lies behind the cursor
+    ReadingKey ahead_;       // the newest reading sent past the backlog on this connection
+    SteadyTime held_at_ = SteadyTime::max();
+    std::vector<ReadingKey> held_out_; // the held ones sent last, unanswered
+    std::vector<Send> messages_;
+    std::vector<Confirmation> confirmed_;
+    std::vector<Refused> refused_;
+};
+
+} // namespace pulsemeter

@@ -1,0 +1,110 @@
+// EdgeReader: counts on a thread of its own, says so when the sensor is gone, and never dies silently.
+#include "meter-pi/edge_reader.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <deque>
+#include <future>
+
+using namespace pulsemeter;
+using namespace std::chrono_literals;
+
+namespace {
+
+// Hands out what it was given, a batch a call, then does `at_end`.
+class ScriptedSource : public EdgeSource {
+public:
+    ScriptedSource(std::deque<std::vector<Edge>> batches, std::function<void()> at_end)
+        : batches_(std::move(batches)), at_end_(std::move(at_end))
+    {
+    }
+    [[nodiscard]] Detection detection() const override { return Detection::both_edges; }
+    [[nodiscard]] Level level_at_start() const override { return Level::inactive; }
+    [[nodiscard]] std::vector<Edge> read(std::chrono::milliseconds) override
+    {
+        if (batches_.empty()) {
+            at_end_();
+            return {};
+        }
+        const auto batch = batches_.front();
+        batches_.pop_front();
+        return batch;
+    }
+    [[nodiscard]] std::chrono::nanoseconds now() const override { return 10s; }
+
+private:
+    std::deque<std::vector<Edge>> batches_;
+    std::function<void()> at_end_;
+};
+
+std::vector<Edge> pulse(std::chrono::nanoseconds start, std::uint32_t first_seqno)
+{
+    return {{start, Level::active, first_seqno}, {start + 20ms, Level::inactive, first_seqno + 1}};
+}
+
+constexpr PulseFilter filter{1ms, 8ms};
+constexpr MeterConstant constant{1000};
+
+void idle()
+{
+    std::this_thread::sleep_for(1ms);
+}
+
+// The tally once `wanted` holds; the test's own time limit ends what never does.
+template <typename Wanted>
+Tally wait_for(const EdgeReader& reader, const Wanted& wanted)
+{
+    for (;;) {
+        const Tally tally = reader.tally();
+        if (wanted(tally))
+            return tally;
+        idle();
+    }
+}
+
+} // namespace
+
+BOOST_AUTO_TEST_SUITE(edge_reader)
+
+BOOST_AUTO_TEST_CASE(tells_pulses_and_the_power_of_their_spacing)
+{
+    auto source = std::make_unique<ScriptedSource>(std::deque{pulse(7s, 1), pulse(9s, 3)}, idle);
+    const EdgeReader reader(
+        std::move(source), "", [] { return nullptr; }, filter, constant);
+    const Tally tally = wait_for(reader, [](const Tally& now) { return now.pulses == 2; });
+    BOOST_TEST(tally.sensor_trouble.empty());
+    BOOST_REQUIRE(tally.power.has_value());
+    BOOST_TEST(tally.power->value == 1'800'000U); // a Wh in 2 s
+}
+
+BOOST_AUTO_TEST_CASE(C7_a_sensor_that_is_gone_is_said_and_taken_again_with_the_counts_kept)
+{
+    const auto gone = [] { throw SensorMissing("the chip was unplugged"); };
+    auto first = std::make_unique<ScriptedSource>(std::deque{pulse(7s, 1)}, gone);
+    std::promise<void> may_return;
+    const auto open = [&, allowed = may_return.get_future().share()]() -> std::unique_ptr<EdgeSource> {
+        if (allowed.wait_for(0s) != std::future_status::ready)
+            throw SensorMissing("still unplugged");
+        return std::make_unique<ScriptedSource>(std::deque{pulse(1s, 1), pulse(3s, 3)}, idle);
+    };
+    const EdgeReader reader(std::move(first), "", open, filter, constant);
+    const Tally missing = wait_for(reader, [](const Tally& now) { return !now.sensor_trouble.empty(); });
+    BOOST_TEST(missing.pulses == 1U);
+    BOOST_TEST(!missing.power.has_value());
+    may_return.set_value();
+    const Tally back = wait_for(reader, [](const Tally& now) { return now.pulses == 3; });
+    BOOST_TEST(back.sensor_trouble.empty());
+}
+
+BOOST_AUTO_TEST_CASE(any_other_end_of_the_thread_is_thrown_to_the_loop)
+{
+    auto source = std::make_unique<ScriptedSource>(std::deque{pulse(7s, 1)},
+                                                   [] { throw std::runtime_error("the kernel said no"); });
+    const EdgeReader reader(
+        std::move(source), "", [] { return nullptr; }, filter, constant);
+    BOOST_CHECK_EXCEPTION(
+        (void)wait_for(reader, [](const Tally&) { return false; }), std::runtime_error,
+        [](const std::runtime_error& error) { return error.what() == std::string("the kernel said no"); });
+}
+
+BOOST_AUTO_TEST_SUITE_END()

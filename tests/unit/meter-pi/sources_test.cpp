@@ -1,0 +1,62 @@
+// Which source a run takes (row C7): a measured register never takes a simulated pulse.
+#include "meter-pi/sources.hpp"
+#include "shared/errors.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+using namespace pulsemeter;
+
+namespace {
+constexpr auto all_kinds = {SourceKind::automatic, SourceKind::gpio, SourceKind::simulate,
+                            SourceKind::replay};
+constexpr auto all_presences = {LinePresence::found, LinePresence::no_gpio, LinePresence::not_there};
+} // namespace
+
+BOOST_AUTO_TEST_SUITE(sources)
+
+BOOST_AUTO_TEST_CASE(C7_a_register_once_fed_by_hardware_is_never_simulated)
+{
+    for (const auto kind : all_kinds)
+        for (const auto presence : all_presences)
+            BOOST_TEST((decide(kind, presence, History::fed_by_hardware) != SourceDecision::simulate));
+}
+
+BOOST_AUTO_TEST_CASE(C7_auto_simulates_only_where_no_chip_has_header_lines)
+{
+    const auto fresh = History::never_fed;
+    BOOST_TEST((decide(SourceKind::automatic, LinePresence::no_gpio, fresh) == SourceDecision::simulate));
+    BOOST_TEST((decide(SourceKind::automatic, LinePresence::found, fresh) == SourceDecision::take_line));
+    BOOST_TEST(
+        (decide(SourceKind::automatic, LinePresence::not_there, fresh) == SourceDecision::refuse_missing));
+}
+
+BOOST_AUTO_TEST_CASE(C7_a_missing_line_is_waited_for_once_it_has_fed_the_register)
+{
+    for (const auto kind : {SourceKind::automatic, SourceKind::gpio})
+        for (const auto presence : {LinePresence::no_gpio, LinePresence::not_there})
+            BOOST_TEST((decide(kind, presence, History::fed_by_hardware) == SourceDecision::wait_for_line));
+}
+
+BOOST_AUTO_TEST_CASE(gpio_never_simulates_and_simulate_never_takes_a_line)
+{
+    const auto fresh = History::never_fed;
+    BOOST_TEST((decide(SourceKind::gpio, LinePresence::no_gpio, fresh) == SourceDecision::refuse_missing));
+    BOOST_TEST((decide(SourceKind::gpio, LinePresence::not_there, fresh) == SourceDecision::refuse_missing));
+    for (const auto presence : all_presences) {
+        BOOST_TEST((decide(SourceKind::simulate, presence, fresh) == SourceDecision::simulate));
+        BOOST_TEST((decide(SourceKind::replay, presence, fresh) == SourceDecision::simulate));
+        BOOST_TEST((decide(SourceKind::simulate, presence, History::fed_by_hardware) ==
+                    SourceDecision::refuse_simulating));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(the_words_of_the_command_line)
+{
+    BOOST_TEST((SourceRequest::parse("auto").kind == SourceKind::automatic));
+    BOOST_TEST((SourceRequest::parse("replay=a=b.trace").kind == SourceKind::replay));
+    BOOST_TEST(SourceRequest::parse("replay=a=b.trace").trace.string() == "a=b.trace");
+    for (const char* wrong : {"", "Auto", "replay", "replay=", "gpio17", "simulate "})
+        BOOST_CHECK_THROW((void)SourceRequest::parse(wrong), UsageError);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,228 @@
+// SqliteMeterStore on real SQLite files.
+#include "meter-pi/sqlite_meter_store.hpp"
+#include "shared/errors.hpp"
+
+#include <boost/test/unit_test.hpp>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+
+using namespace pulsemeter;
+namespace fs = std::filesystem;
+
+namespace {
+
+struct Folder {
+    fs::path path;
+    Folder()
+    {
+        std::string name = (fs::temp_directory_path() / "meter-store-XXXXXX").string();
+        BOOST_REQUIRE(::mkdtemp(name.data()) != nullptr);
+        path = name;
+    }
+    ~Folder() { fs::remove_all(path); }
+    Folder(const Folder&) = delete;
+    Folder& operator=(const Folder&) = delete;
+};
+
+StoredRegister stored(std::uint64_t last, std::uint64_t total)
+{
+    return {.source = Source::measured,
+            .epoch = Epoch{3},
+            .last = Sequence{last},
+            .total = Pulses{total},
+            .numbered = Pulses{total},
+            .constant = MeterConstant{800},
+            .start = MilliwattHours{123'456},
+            .quality = {1, 2, 3}};
+}
+
+Reading reading(std::uint64_t sequence)
+{
+    return {.epoch = Epoch{3},
+            .sequence = Sequence{sequence},
+            .total = Pulses{sequence * 10},
+            .constant = MeterConstant{800},
+            .start = MilliwattHours{123'456},
+            .measured_at = WallTime{std::chrono::milliseconds{1'700'000'000'123}},
+            .clock = Clock::synchronised,
+            .boot = BootId{1, 2, 3, 0, 255},
+            .uptime = Uptime{5'000},
+            .source = Source::measured,
+            .quality = {1, 2, UINT32_MAX},
+            .events = UINT32_MAX,
+            .power = sequence % 2 == 0 ? std::optional(Milliwatts{UINT32_MAX - 1}) : std::nullopt};
+}
+
+void append(SqliteMeterStore& store, std::uint64_t sequence)
+{
+    (void)store.commit({.register_now = stored(sequence, sequence * 10), .reading = reading(sequence)});
+}
+
+Confirmation range(std::uint64_t first, std::uint64_t last)
+{
+    return {Epoch{3}, Sequence{first}, Sequence{last}};
+}
+
+} // namespace
+
+BOOST_AUTO_TEST_SUITE(sqlite_meter_store)
+
+BOOST_AUTO_TEST_CASE(what_was_committed_is_there_after_a_restart_to_the_last_field)
+{
+    const Folder folder;
+    {
+        SqliteMeterStore store(folder.path, StoreAccess::own);
+        BOOST_TEST(!store.load(Source::measured).has_value());
+        append(store, 1);
+        (void)store.commit({.register_now = stored(2, 20),
+                            .reading = reading(2),
+                            .confirmation_token = "gAAA",
+                            .condition = "sensor ok"});
+    }
+    SqliteMeterStore store(folder.path, StoreAccess::own);
+    BOOST_TEST((store.load(Source::measured) == stored(2, 20)));
+    BOOST_TEST(!store.load(Source::simulated).has_value()); // C7: separate registers
+    const auto rows = store.outbox({}, 10);
+    BOOST_REQUIRE(rows.size() == 2U);
+    BOOST_TEST((rows[0] == reading(1)));
+    BOOST_TEST((rows[1] == reading(2)));
+    BOOST_TEST(store.confirmation_token().value() == "gAAA");
+    BOOST_TEST(store.condition() == "sensor ok");
+}
+
+BOOST_AUTO_TEST_CASE(exactly_the_confirmed_ranges_go_with_the_next_reading)
+{
+    const Folder folder;
+    SqliteMeterStore store(folder.path, StoreAccess::own);
+    for (std::uint64_t sequence = 1; sequence <= 9; ++sequence)
+        append(store, sequence);
+    const std::vector confirmed{range(2, 3), range(7, 7), Confirmation{Epoch{2}, Sequence{1}, Sequence{9}}};
+    (void)store.commit({.register_now = stored(10, 100), .reading = reading(10), .confirmed = confirmed});
+    std::vector<std::uint64_t> left;
+    for (const Reading& row : store.outbox({}, 100))
+        left.push_back(row.sequence.value);
+    BOOST_TEST(left == (std::vector<std::uint64_t>{1, 4, 5, 6, 8, 9, 10}), boost::test_tools::per_element());
+    BOOST_TEST(store.outbox({Epoch{3}, Sequence{5}}, 2).size() == 2U);
+    BOOST_TEST(store.outbox({Epoch{3}, Sequence{5}}, 2).front().sequence.value == 6U);
+}
+
+BOOST_AUTO_TEST_CASE(I3_refused_readings_are_held_and_leave_the_queue)
+{
+    const Folder folder;
+    SqliteMeterStore store(folder.path, StoreAccess::own);
+    append(store, 1);
+    append(store, 2);
+    const std::vector refused{Refused{Epoch{3}, Sequence{1}, RefusalReason::total_jumped}};
+    (void)store.commit({.register_now = stored(2, 20), .reading = std::nullopt, .refused = refused});
+    BOOST_REQUIRE(store.held(10).size() == 1U);
+    BOOST_TEST((store.held(10).front() == reading(1)));
+    BOOST_TEST(store.outbox({}, 10).size() == 1U);
+    BOOST_TEST(store.outbox_size() == 2U);
+    BOOST_TEST(store.held_size() == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(D5_a_full_outbox_is_thinned_by_whole_old_readings_and_stays_bounded)
+{
+    const Folder folder;
+    SqliteMeterStore store(folder.path, StoreAccess::own, 100);
+    std::size_t thinned = 0;
+    for (std::uint64_t sequence = 1; sequence <= 1'000; ++sequence)
+        thinned +=
+            store.commit({.register_now = stored(sequence, sequence * 10), .reading = reading(sequence)});
+    const auto rows = store.outbox({}, 1'000);
+    BOOST_TEST(rows.size() <= 100U);
+    BOOST_TEST(rows.size() + thinned == 1'000U);
+    BOOST_TEST(rows.front().sequence.value == 1U);
+    BOOST_TEST(rows.back().sequence.value == 1'000U);
+    for (const Reading& row : rows)
+        BOOST_TEST((row == reading(row.sequence.value)));
+}
+
+BOOST_AUTO_TEST_CASE(P3_a_damaged_or_foreign_file_is_refused_by_name)
+{
+    const Folder folder;
+    {
+        SqliteMeterStore store(folder.path, StoreAccess::own);
+        for (std::uint64_t sequence = 1; sequence <= 200; ++sequence)
+            append(store, sequence);
+    }
+    const fs::path file = folder.path / "meter.sqlite";
+    {
+        std::fstream damage(file, std::ios::in | std::ios::out | std::ios::binary);
+        damage.seekp(4096);
+        damage << std::string(8192, '\xa5');
+    }
+    const auto names_the_file = [&](const StoreError& error) {
+        return std::string(error.what()).find(file.string()) != std::string::npos;
+    };
+    BOOST_CHECK_EXCEPTION(SqliteMeterStore(folder.path, StoreAccess::own), StoreError, names_the_file);
+
+    std::ofstream(file, std::ios::trunc)
+        << "not a database, but long enough to be read as one: " << std::string(200, 'x');
+    BOOST_CHECK_EXCEPTION(SqliteMeterStore(folder.path, StoreAccess::own), StoreError, names_the_file);
+}
+
+BOOST_AUTO_TEST_CASE(looking_needs_a_meter_that_has_run)
+{
+    const Folder folder;
+    BOOST_CHECK_THROW(SqliteMeterStore(folder.path, StoreAccess::look), UsageError);
+    SqliteMeterStore running(folder.path, StoreAccess::own);
+    append(running, 1);
+    SqliteMeterStore beside(folder.path, StoreAccess::look);
+    BOOST_TEST(beside.outbox_size() == 1U);
+    append(running, 2);
+    BOOST_TEST(beside.outbox_size() == 2U);
+}
+
+BOOST_AUTO_TEST_CASE(P4_a_failed_commit_changes_nothing_and_a_later_one_works)
+{
+    const Folder folder;
+    SqliteMeterStore store(folder.path, StoreAccess::own);
+    append(store, 1);
+    BOOST_CHECK_THROW(append(store, 1), StoreError); // the same number twice: refused by the table itself
+    BOOST_TEST((store.load(Source::measured) == stored(1, 10)));
+    BOOST_TEST(store.outbox_size() == 1U);
+    append(store, 2);
+    BOOST_TEST(store.outbox_size() == 2U);
+}
+
+BOOST_AUTO_TEST_CASE(P1_a_kill_at_any_instant_leaves_the_last_commit_or_a_newer_one)
+{
+    for (int round = 0; round < 30; ++round) {
+        const Folder folder;
+        int report[2];
+        BOOST_REQUIRE(::pipe(report) == 0);
+        const pid_t child = ::fork();
+        BOOST_REQUIRE(child >= 0);
+        if (child == 0) {
+            SqliteMeterStore store(folder.path, StoreAccess::own);
+            for (std::uint64_t sequence = 1;; ++sequence) {
+                append(store, sequence);
+                if (::write(report[1], &sequence, sizeof sequence) < 0)
+                    ::_exit(1);
+            }
+        }
+        ::close(report[1]);
+        std::uint64_t durable = 0;
+        for (int i = 0; i <= round; ++i)
+            BOOST_REQUIRE(::read(report[0], &durable, sizeof durable) ==
+                          static_cast<ssize_t>(sizeof durable));
+        ::usleep(static_cast<useconds_t>(137 * round));
+        ::kill(child, SIGKILL);
+        ::waitpid(child, nullptr, 0);
+        ::close(report[0]);
+
+        SqliteMeterStore store(folder.path, StoreAccess::own);
+        const auto after = store.load(Source::measured);
+        BOOST_REQUIRE(after.has_value());
+        BOOST_TEST(after->last.value >= durable);
+        BOOST_TEST(after->total.value == after->last.value * 10);
+        BOOST_TEST(store.outbox_size() == after->last.value);
+    }
+}
+
+BOOST_AUTO_TEST_SUITE_END()

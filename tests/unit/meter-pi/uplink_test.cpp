@@ -1,0 +1,208 @@
+// Uplink: events in, messages out; no broker, no disk, no real time.
+#include "meter-pi/uplink.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+using namespace pulsemeter;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr Nonce our_nonce{1, 2, 3};
+const SteadyTime start = SteadyTime{} + 1000h;
+
+Reading reading(std::uint64_t sequence, std::uint32_t epoch = 1)
+{
+    return {.epoch = Epoch{epoch}, .sequence = Sequence{sequence}, .total = Pulses{sequence * 10}};
+}
+
+std::vector<Reading> readings(std::uint64_t first, std::uint64_t last)
+{
+    std::vector<Reading> rows;
+    for (std::uint64_t sequence = first; sequence <= last; ++sequence)
+        rows.push_back(reading(sequence));
+    return rows;
+}
+
+Confirmation confirmation(std::uint64_t first, std::uint64_t last, std::uint32_t epoch = 1)
+{
+    return {Epoch{epoch}, Sequence{first}, Sequence{last}};
+}
+
+// What is in the messages, as numbers; a Hello is 0.
+std::vector<std::uint64_t> sequences(const std::vector<Uplink::Send>& messages)
+{
+    std::vector<std::uint64_t> numbers;
+    for (const auto& send : messages) {
+        const auto* sent = std::get_if<Reading>(&send.message);
+        numbers.push_back(sent == nullptr ? 0 : sent->sequence.value);
+    }
+    return numbers;
+}
+
+using Numbers = std::vector<std::uint64_t>;
+
+struct Greeted {
+    Uplink uplink{Hello{.nonce = our_nonce}, 42};
+
+    explicit Greeted(std::span<const Reading> backlog = {})
+    {
+        uplink.connected(start);
+        (void)uplink.take_messages();
+        BOOST_REQUIRE(uplink.received(State{.nonce = our_nonce}, start).has_value());
+        uplink.offer_held({}, start);
+        if (uplink.room() > 0)
+            uplink.offer(backlog.first(std::min(backlog.size(), uplink.room())), start);
+    }
+    Numbers sent() { return sequences(uplink.take_messages()); }
+};
+
+} // namespace
+
+BOOST_AUTO_TEST_SUITE(uplink)
+
+BOOST_AUTO_TEST_CASE(sends_its_hello_until_it_is_answered_and_nothing_else)
+{
+    Uplink uplink(Hello{.nonce = our_nonce}, 42);
+    uplink.tick(start);
+    BOOST_TEST(uplink.take_messages().empty());
+    uplink.connected(start);
+    BOOST_TEST(sequences(uplink.take_messages()) == Numbers{0}, boost::test_tools::per_element());
+    BOOST_TEST(uplink.room() == 0U);
+
+    int hellos = 0;
+    for (auto now = start; now < start + 5min; now += 1s) {
+        uplink.tick(now);
+        hellos += static_cast<int>(uplink.take_messages().size());
+    }
+    BOOST_TEST(hellos > 5);
+    BOOST_TEST(hellos < 20); // it backs off
+
+    BOOST_TEST(uplink.received(State{.nonce = our_nonce}, start + 5min).has_value());
+    uplink.tick(start + 10min);
+    BOOST_TEST(uplink.take_messages().empty());
+}
+
+BOOST_AUTO_TEST_CASE(B2_a_state_of_another_hello_or_a_second_one_is_not_taken)
+{
+    Uplink uplink(Hello{.nonce = our_nonce}, 42);
+    uplink.connected(start);
+    BOOST_TEST(!uplink.received(State{.nonce = Nonce{9}}, start).has_value());
+    BOOST_TEST(uplink.received(State{.nonce = our_nonce}, start).has_value());
+    BOOST_TEST(!uplink.received(State{.nonce = our_nonce}, start).has_value());
+}
+
+BOOST_AUTO_TEST_CASE(only_the_newest_reading_is_retained)
+{
+    const auto backlog = readings(1, 3);
+    Greeted meter(backlog);
+    for (const auto& send : meter.uplink.take_messages())
+        BOOST_TEST(!send.newest);
+    meter.uplink.stored(reading(4), start);
+    const auto newest = meter.uplink.take_messages();
+    BOOST_REQUIRE(newest.size() == 1U);
+    BOOST_TEST(newest.front().newest);
+    meter.uplink.tick(start + 6s); // all four again: resends are not retained
+    const auto again = meter.uplink.take_messages();
+    BOOST_TEST(again.size() == 4U);
+    for (const auto& send : again)
+        BOOST_TEST(!send.newest);
+}
+
+BOOST_AUTO_TEST_CASE(D1_readings_are_sent_again_until_confirmed)
+{
+    Greeted meter;
+    meter.uplink.stored(reading(1), start);
+    meter.uplink.stored(reading(2), start);
+    BOOST_TEST(meter.sent() == (Numbers{1, 2}), boost::test_tools::per_element());
+    (void)meter.uplink.received(confirmation(1, 1), start);
+    meter.uplink.tick(start + 1s);
+    BOOST_TEST(meter.sent().empty());
+    meter.uplink.tick(start + 6s);
+    BOOST_TEST(meter.sent() == Numbers{2}, boost::test_tools::per_element());
+    (void)meter.uplink.received(confirmation(2, 2), start);
+    meter.uplink.tick(start + 10min);
+    BOOST_TEST(meter.sent().empty());
+    BOOST_REQUIRE(meter.uplink.confirmed().size() == 1U); // 1…1 and 2…2 are one range
+    BOOST_TEST((meter.uplink.confirmed().front() == confirmation(1, 2)));
+    meter.uplink.settled();
+    BOOST_TEST(meter.uplink.confirmed().empty());
+}
+
+BOOST_AUTO_TEST_CASE(D2_a_confirmation_forgets_exactly_its_range_and_epoch)
+{
+    Greeted meter;
+    for (std::uint64_t sequence = 1; sequence <= 4; ++sequence)
+        meter.uplink.stored(reading(sequence, 7), start);
+    (void)meter.sent();
+    (void)meter.uplink.received(confirmation(2, 3, 7), start);
+    (void)meter.uplink.received(confirmation(1, 4, 6), start);
+    meter.uplink.tick(start + 6s);
+    BOOST_TEST(meter.sent() == (Numbers{1, 4}), boost::test_tools::per_element());
+    BOOST_REQUIRE(meter.uplink.confirmed().size() == 2U);
+}
+
+BOOST_AUTO_TEST_CASE(D5_a_backlog_goes_out_in_order_behind_a_window_and_the_newest_past_it)
+{
+    const auto backlog = readings(1, 200);
+    Greeted meter(backlog);
+    BOOST_TEST(meter.sent().size() == Uplink::window);
+    BOOST_TEST(meter.uplink.room() == 0U);
+    meter.uplink.stored(reading(201), start);
+    BOOST_TEST(meter.sent() == Numbers{201}, boost::test_tools::per_element());
+
+    std::vector<std::uint64_t> seen;
+    for (std::uint64_t confirmed = 0; confirmed < 200;) {
+        const std::uint64_t upto = std::min<std::uint64_t>(confirmed + Uplink::window, 200);
+        (void)meter.uplink.received(confirmation(confirmed + 1, upto), start);
+        confirmed = upto;
+        if (meter.uplink.room() == 0)
+            continue;
+        const auto next = meter.uplink.after().sequence.value + 1;
+        const auto last = std::min<std::uint64_t>(next + meter.uplink.room() - 1, 201);
+        meter.uplink.offer(readings(next, last), start);
+        for (const auto sequence : meter.sent())
+            seen.push_back(sequence);
+    }
+    BOOST_TEST(seen.front() == Uplink::window + 1);
+    BOOST_TEST(seen.back() == 200U); // 201 is out already and is only waited for
+    BOOST_TEST(std::is_sorted(seen.begin(), seen.end()));
+    meter.uplink.tick(start + 6s);
+    BOOST_TEST(meter.sent() == Numbers{201}, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(D6_a_lost_connection_sends_again_what_was_on_its_way)
+{
+    Greeted meter;
+    meter.uplink.stored(reading(1), start);
+    (void)meter.sent();
+    meter.uplink.disconnected();
+    meter.uplink.stored(reading(2), start + 10s);
+    meter.uplink.tick(start + 1h);
+    BOOST_TEST(meter.sent().empty());
+    BOOST_TEST((meter.uplink.next_deadline() == SteadyTime::max()));
+    meter.uplink.connected(start + 1h);
+    BOOST_TEST(meter.sent() == (Numbers{1, 2}), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(I3_a_refused_reading_is_set_aside_and_sent_again_every_hour)
+{
+    Greeted meter;
+    meter.uplink.stored(reading(1), start);
+    (void)meter.sent();
+    const Refused refusal{Epoch{1}, Sequence{1}, RefusalReason::implausible_rate};
+    (void)meter.uplink.received(refusal, start);
+    (void)meter.uplink.received(refusal, start); // played again: remembered once
+    BOOST_TEST(meter.uplink.refused().size() == 1U);
+    meter.uplink.tick(start + 10min);
+    BOOST_TEST(meter.sent().empty());
+    BOOST_TEST(!meter.uplink.held_due(start + 10min));
+    BOOST_TEST(meter.uplink.held_due(start + 61min));
+    meter.uplink.offer_held(readings(1, 1), start + 61min);
+    BOOST_TEST(meter.sent() == Numbers{1}, boost::test_tools::per_element());
+    BOOST_TEST(!meter.uplink.held_due(start + 62min));
+    (void)meter.uplink.received(confirmation(1, 1), start + 62min);
+    BOOST_TEST(meter.uplink.held_due(start + 63min)); // accepted: the next ones need not wait for their hour
+}
+
+BOOST_AUTO_TEST_SUITE_END()
