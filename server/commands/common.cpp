@@ -1,0 +1,87 @@
+#include "server/commands/common.hpp"
+
+#include "server/keystore.hpp"
+#include "shared/errors.hpp"
+
+#include <CLI/CLI.hpp>
+#include <fmt/core.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <system_error>
+
+namespace pulsemeter {
+
+void add_data_option(CLI::App& command, std::optional<std::string>& data)
+{
+    command.add_option("--data", data, "The server's folder (default: pulsemeter in the XDG data folder)")
+        ->option_text("DIR");
+}
+
+DataFolder chosen_folder(const std::optional<std::string>& data)
+{
+    if (data && data->empty())
+        throw UsageError("--data: the folder's name is empty");
+    if (data)
+        return DataFolder(*data);
+    if (auto folder = DataFolder::of_user())
+        return *folder;
+    throw UsageError("neither XDG_DATA_HOME nor HOME says where your data is: say --data DIR");
+}
+
+DataFolder initialised_folder(const std::optional<std::string>& data)
+{
+    DataFolder folder = chosen_folder(data);
+    folder.require_initialised();
+    return folder;
+}
+
+void add_password_option(CLI::App& command, std::optional<std::filesystem::path>& file)
+{
+    command
+        .add_option("--password-file", file,
+                    "Read the password from FILE, mode 0600, instead of asking on the terminal")
+        ->option_text("FILE");
+}
+
+MeterId parse_meter_id(const std::string& text)
+{
+    if (auto id = MeterId::parse(text))
+        return *id;
+    throw UsageError(
+        fmt::format("\"{}\" is no meter id: 1 to {} characters of a-z, 0-9 and -", text, MeterId::longest));
+}
+
+MeterId known_meter(const DataFolder& folder, const std::string& text)
+{
+    MeterId id = parse_meter_id(text);
+    std::string known;
+    for (const MeterEntry& meter : Keystore::list(folder.keystore())) {
+        if (meter.id == id)
+            return id;
+        known += (known.empty() ? "" : ", ") + meter.id.text();
+    }
+    throw UsageError(
+        fmt::format("there is no meter \"{}\"; {}", text,
+                    known.empty() ? "add one with `meter-server meter add`" : "known: " + known));
+}
+
+void put(std::string_view text)
+{
+    if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size())
+        throw std::system_error(errno, std::generic_category(), "writing to standard output");
+}
+
+void print(std::string_view text)
+{
+    put(text);
+    if (std::fflush(stdout) != 0)
+        throw std::system_error(errno, std::generic_category(), "writing to standard output");
+}
+
+WallTime wall_time()
+{
+    return std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
+}
+
+} // namespace pulsemeter

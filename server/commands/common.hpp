@@ -1,0 +1,35 @@
+// What several subcommands share: arguments that are called and explained alike, standard output, the time.
+#pragma once
+
+#include "server/data_folder.hpp"
+#include "shared/reading.hpp"
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace CLI {
+class App;
+}
+
+namespace pulsemeter {
+
+// --data DIR; the value is to outlive the parser.
+void add_data_option(CLI::App& command, std::optional<std::string>& data);
+[[nodiscard]] DataFolder chosen_folder(const std::optional<std::string>& data);      // for init
+[[nodiscard]] DataFolder initialised_folder(const std::optional<std::string>& data); // for all others
+
+void add_password_option(CLI::App& command, std::optional<std::filesystem::path>& file);
+
+[[nodiscard]] MeterId parse_meter_id(const std::string& text); // UsageError that says what an id looks like
+[[nodiscard]] MeterId known_meter(const DataFolder& folder,
+                                  const std::string& text); // … or which ones there are
+
+// To standard output; throws if it can't be written: a script must not take half an answer for the whole one.
+void put(std::string_view text);   // part of an answer
+void print(std::string_view text); // the end of it: on its way when this returns
+
+[[nodiscard]] WallTime wall_time();
+
+} // namespace pulsemeter

@@ -1,0 +1,125 @@
+#include "server/commands/commands.hpp"
+#include "server/commands/common.hpp"
+#include "server/keystore.hpp"
+#include "server/password.hpp"
+#include "server/server.hpp"
+#include "server/server_settings.hpp"
+#include "shared/event_loop.hpp"
+#include "shared/files.hpp"
+#include "shared/log.hpp"
+#include "shared/paho_message_bus.hpp"
+
+#include <CLI/CLI.hpp>
+#include <fmt/core.h>
+
+#include <memory>
+#include <random>
+#include <set>
+
+namespace pulsemeter {
+namespace {
+
+struct RunOptions {
+    std::optional<std::string> data;
+    std::optional<std::filesystem::path> password_file;
+    bool verbose = false;
+};
+
+std::uint64_t random_number()
+{
+    std::random_device device;
+    return (std::uint64_t{device()} << 32U) | device();
+}
+
+Keystore open_keystore(const DataFolder& folder, const std::optional<std::filesystem::path>& password_file)
+{
+    const crypto::SecretText password = obtain_password(password_file);
+    return Keystore::open(folder.keystore(), password.text());
+}
+
+// Tells of each meter once, also of those that `meter add` brings while the server runs.
+class NewMeters {
+public:
+    explicit NewMeters(Keystore& keystore) : keystore_(keystore) {}
+
+    std::vector<ServedMeter> operator()()
+    {
+        try {
+            keystore_.reload_if_changed();
+        } catch (const std::exception& error) {
+            log::error("{}; going on with the meters known so far", error.what());
+        }
+        std::vector<ServedMeter> meters;
+        for (const MeterEntry& meter : keystore_.meters()) {
+            if (told_.insert(meter.id).second)
+                meters.push_back({meter.id, crypto::derive(keystore_.key(meter.id), meter.id), meter.max_kw});
+        }
+        return meters;
+    }
+
+private:
+    Keystore& keystore_;
+    std::set<MeterId> told_;
+};
+
+// A reader of our lines that has gone away is no reason to stop counting.
+void print_if_possible(const std::string& lines)
+{
+    static bool told = false;
+    try {
+        print(lines);
+    } catch (const std::exception& error) {
+        if (!std::exchange(told, true))
+            log::warning("{}; readings are still taken in", error.what());
+    }
+}
+
+ExitCode run(const RunOptions& options)
+{
+    const DataFolder folder = initialised_folder(options.data);
+    const ServerSettings settings = read_server_settings(folder.settings());
+    Keystore keystore = open_keystore(folder, options.password_file);
+    const FolderLock lock(folder.path(), "meter-server");
+    SqliteLedger ledger(folder.ledger(), LedgerAccess::write);
+
+    EventLoop loop;
+    loop.stop_on_enter();
+    const std::string client_id = fmt::format("pulsemeter-server-{:016x}", random_number());
+    PahoMessageBus bus(settings.broker, client_id, random_number(), [&loop] { loop.wake(); });
+    Server server({.bus = bus,
+                   .ledger = ledger,
+                   .tariff = settings.tariff,
+                   .new_meters = NewMeters(keystore),
+                   .print = print_if_possible,
+                   .detail = options.verbose ? Detail::envelopes : Detail::readings},
+                  settings.broker.url.text(), random_number());
+    if (keystore.meters().empty())
+        log::warning("no meter yet: meter-server meter add ID --out FILE");
+    while (!loop.stop_requested())
+        loop.wait_until(server.turn(std::chrono::steady_clock::now(), wall_time()));
+    bus.close();
+    log::info("ended");
+    return ExitCode::done;
+}
+
+} // namespace
+
+void add_run(CLI::App& parent, Action& action)
+{
+    auto options = std::make_shared<RunOptions>();
+    CLI::App* command =
+        parent.add_subcommand("run", "Take in, print and confirm readings until Enter, Ctrl-C or SIGTERM");
+    add_data_option(*command, options->data);
+    add_password_option(*command, options->password_file);
+    command->add_flag("--verbose", options->verbose,
+                      "Also show topic, QoS, retain flag and the sealed payload");
+    command->callback([options, &action] {
+        action = [options] {
+            if (options->verbose)
+                log::show_debug();
+            return run(*options);
+        };
+    });
+}
+
+} // namespace pulsemeter

@@ -1,0 +1,51 @@
+#include "server/commands/commands.hpp"
+#include "server/commands/common.hpp"
+#include "server/keystore.hpp"
+#include "server/report.hpp"
+#include "server/server_settings.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <memory>
+
+namespace pulsemeter {
+namespace {
+
+struct StatusOptions {
+    std::optional<std::string> data;
+    bool json = false;
+};
+
+ExitCode status(const StatusOptions& options)
+{
+    const DataFolder folder = initialised_folder(options.data);
+    const ServerSettings settings = read_server_settings(folder.settings());
+    SqliteLedger ledger(folder.ledger(), LedgerAccess::read);
+    std::vector<report::MeterStatus> meters;
+    for (const MeterEntry& meter : Keystore::list(folder.keystore()))
+        meters.push_back({meter.id, ledger.summary(meter.id)});
+
+    const WallTime now = wall_time();
+    if (options.json) {
+        print(report::status_json(meters, settings.tariff, now));
+    } else if (meters.empty()) {
+        print("no meter yet: meter-server meter add ID --out FILE\n");
+    } else {
+        print(report::status_table(meters, settings.tariff, now));
+    }
+    return ExitCode::done;
+}
+
+} // namespace
+
+void add_status(CLI::App& parent, Action& action)
+{
+    auto options = std::make_shared<StatusOptions>();
+    CLI::App* command =
+        parent.add_subcommand("status", "Show each meter's totals, also beside a running server");
+    add_data_option(*command, options->data);
+    command->add_flag("--json", options->json, "For scripts");
+    command->callback([options, &action] { action = [options] { return status(*options); }; });
+}
+
+} // namespace pulsemeter

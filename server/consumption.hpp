@@ -1,0 +1,35 @@
+// What is derived from register values for people: energy used, kWh as text, whether a meter has gone quiet.
+// Pure; exact integer arithmetic that cannot overflow. Rounding is always down, so that nothing is shown (or
+// priced) that was not used up yet.
+#pragma once
+
+#include "shared/reading.hpp"
+
+#include <optional>
+#include <string>
+
+namespace pulsemeter {
+
+// A sum of differences within epochs that share a meter constant.
+struct ConsumedPulses {
+    MeterConstant constant;
+    Pulses pulses;
+    auto operator<=>(const ConsumedPulses&) const = default;
+};
+
+// Units of 1 Wh, whole ones: "48".
+[[nodiscard]] std::string units_text(Pulses pulses, MeterConstant constant);
+
+// start + pulses as kWh, down to 1 mWh: at least three decimals, at most six, without trailing zeros after
+// the third: "0.048", "12345.000312".
+[[nodiscard]] std::string kwh_text(Pulses pulses, MeterConstant constant, MilliwattHours start);
+
+// Taken for a meter that has shown no interval yet.
+inline constexpr std::chrono::milliseconds default_interval = std::chrono::seconds(10);
+
+// Older than three intervals. The age is counted from the measurement if the meter's clock was synchronised,
+// so that a retained reading that arrives late does not make a meter fresh; else from the receipt.
+[[nodiscard]] bool is_stale(const Reading& newest, WallTime received_at,
+                            std::optional<std::chrono::milliseconds> interval, WallTime now);
+
+} // namespace pulsemeter

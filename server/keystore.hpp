@@ -1,0 +1,91 @@
+// The file that holds the meters' master keys, sealed under the operator's password (scrypt, AES-256-GCM).
+// Which meters there are stands in it in the open, so that listing them needs no password; it is the seal's
+// associated data, so that who opens the file with the password also knows that nobody changed the list.
+//
+//   {"format":"pulsemeter keystore","version":1,
+//    "scrypt":{"n":131072,"r":8,"p":1,"salt":…},
+//    "meters":[{"id":"house","imp_per_kwh":1000,"max_kw":43,"added_at":SECONDS}, …],
+//    "nonce":…, "sealed":…}             the keys, 32 bytes each, in the order of the meters; base64url
+//
+// Associated data: the same object without nonce and sealed, keys in alphabetical order, no white space.
+//
+// The file is replaced as a whole and durably, mode 0600. Several processes may use it at once: add() works
+// on what the file says by then, under a lock file beside it. One object in one thread at a time.
+//
+// A file that is missing, damaged or readable by others: UsageError that says what to do. A wrong password,
+// or a byte changed by someone without it (the two can't be told apart): AuthenticationFailed.
+#pragma once
+
+#include "server/crypto/password_key.hpp"
+#include "shared/crypto/meter_keys.hpp"
+#include "shared/reading.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pulsemeter {
+
+struct MeterEntry {
+    MeterId id;
+    MeterConstant constant;
+    std::uint32_t max_kw = 43; // the largest plausible load, at least 1
+    std::chrono::sys_seconds added_at{};
+    auto operator<=>(const MeterEntry&) const = default;
+};
+
+class Keystore {
+public:
+    // An empty one. An existing file is never replaced. Whether the password is a good one is for the caller
+    // to ask (password_rules.hpp).
+    [[nodiscard]] static Keystore create(const std::filesystem::path& path, std::string_view password,
+                                         const crypto::ScryptParameters& parameters = {});
+    [[nodiscard]] static Keystore open(const std::filesystem::path& path, std::string_view password);
+    // Without the password, and therefore unverified; in the order in which they were added.
+    [[nodiscard]] static std::vector<MeterEntry> list(const std::filesystem::path& path);
+
+    // In the file when it returns. UsageError if the id is there already.
+    void add(const MeterEntry& meter, const crypto::MasterKey& key);
+
+    // Takes in what another process added; false if the file is as it was. Throws, once a change, if the file
+    // can't be read or doesn't open any more; this object then stays as it was.
+    bool reload_if_changed();
+
+    [[nodiscard]] const std::vector<MeterEntry>& meters() const { return contents_.meters; }
+    [[nodiscard]] const crypto::MasterKey& key(const MeterId& id) const; // of one of meters()
+
+private:
+    // What tells one version of the file from the next.
+    struct Stamp {
+        std::uint64_t device = 0;
+        std::uint64_t inode = 0;
+        std::int64_t size = -1; // no file
+        std::int64_t changed_s = 0;
+        std::int64_t changed_ns = 0;
+        bool operator==(const Stamp&) const = default;
+    };
+
+    struct Contents {
+        std::vector<MeterEntry> meters;
+        std::map<MeterId, crypto::MasterKey> keys;
+    };
+
+    Keystore(std::filesystem::path path, std::string_view password,
+             const crypto::ScryptParameters& parameters, const crypto::Salt& salt);
+    [[nodiscard]] static Stamp stamp_of(const std::filesystem::path& path);
+    [[nodiscard]] Contents read() const;
+    [[nodiscard]] std::string sealed_text(const Contents& contents) const;
+
+    std::filesystem::path path_;
+    crypto::ScryptParameters parameters_;
+    crypto::Salt salt_;
+    crypto::PasswordKey password_key_;
+    Contents contents_;
+    Stamp seen_;
+};
+
+} // namespace pulsemeter

@@ -1,0 +1,68 @@
+// Port: the append-only account of readings and events, as the head end uses it. What is asked for by people
+// stands in sqlite_ledger.hpp. One thread an object; other processes may read and write the same ledger
+// beside it. Every call throws std::runtime_error (naming the file) when the environment fails; then nothing
+// of the call happened, and a later call may try again.
+#pragma once
+
+#include "server/admission.hpp"
+#include "shared/reading.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pulsemeter {
+
+struct IncomingReading {
+    MeterId meter;
+    Reading reading;
+    std::uint32_t max_kw = default_max_kw;
+};
+
+enum class Notice : std::uint8_t { first_time, repeated }; // has this refusal been recorded before?
+
+struct Appended {
+    Outcome outcome;
+    Notice notice = Notice::first_time; // of a Conflict or Rejected only
+};
+
+enum class EventKind : std::uint8_t {
+    epoch_started = 1,
+    refused = 2,
+    conflict = 3,
+    held_accepted = 4,  // by the operator
+    held_discarded = 5, // by the operator
+    held_resolved = 6,  // was refused, fitted when it came again
+    held_full = 7,      // refused readings of a meter are no longer kept, only refused
+    bad_tokens = 8,
+};
+[[nodiscard]] std::string_view text(EventKind kind); // "epoch_started", for machines
+
+struct LedgerEvent {
+    WallTime at{};
+    EventKind kind = EventKind::refused;
+    std::optional<MeterId> meter;
+    std::string detail; // for people
+};
+
+class Ledger {
+public:
+    virtual ~Ledger() = default;
+
+    // One outcome a reading, in order, decided and stored in one transaction: durable when it returns. A
+    // batch of duplicates writes nothing.
+    [[nodiscard]] virtual std::vector<Appended> append(std::span<const IncomingReading> readings,
+                                                       WallTime received_at) = 0;
+
+    // What a Hello is answered with, but for the nonce. The sequence is the highest one that was ever taken
+    // in (held and discarded ones too, so that none gets two contents), the total that of the newest reading
+    // that counts.
+    [[nodiscard]] virtual State state_for(const MeterId& meter, Source source) = 0;
+
+    virtual void record(const LedgerEvent& event) = 0;
+};
+
+} // namespace pulsemeter

@@ -1,0 +1,60 @@
+#include "server/commands/commands.hpp"
+#include "shared/log.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+
+namespace pulsemeter {
+namespace {
+
+constexpr const char* description =
+    "Takes the sealed readings of electricity meters from an MQTT broker, keeps them in a ledger and "
+    "confirms each.\n"
+    "Start with:  meter-server init, then meter-server meter add ID --out FILE, then meter-server run.";
+
+// What the parser would spread over lines, in one.
+std::string one_line(std::string text)
+{
+    std::replace(text.begin(), text.end(), '\n', ' ');
+    return text;
+}
+
+ExitCode main_of_server(int argc, char** argv)
+{
+    CLI::App program(description, "meter-server");
+    program.set_version_flag("--version", "meter-server " PULSEMETER_VERSION);
+    program.require_subcommand(1);
+
+    Action action;
+    add_init(program, action);
+    CLI::App* meter = program.add_subcommand("meter", "Add and list meters");
+    meter->require_subcommand(1);
+    add_meter_add(*meter, action);
+    add_meter_list(*meter, action);
+    add_run(program, action);
+    add_status(program, action);
+    add_readings(program, action);
+    add_held(program, action);
+
+    try {
+        program.parse(argc, argv);
+    } catch (const CLI::Success& help_or_version) {
+        program.exit(help_or_version);
+        return ExitCode::done;
+    } catch (const CLI::ParseError& error) {
+        const auto unknown = program.remaining(true);
+        const std::string what = unknown.empty() ? error.what() : "unknown: " + unknown.front();
+        throw UsageError(one_line(what) + " (see meter-server --help)");
+    }
+    return action();
+}
+
+} // namespace
+} // namespace pulsemeter
+
+int main(int argc, char** argv)
+{
+    pulsemeter::log::set_up("meter-server");
+    return pulsemeter::run_program([&] { return pulsemeter::main_of_server(argc, argv); });
+}

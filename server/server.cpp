@@ -1,0 +1,146 @@
+#include "server/server.hpp"
+
+#include "shared/log.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+namespace pulsemeter {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto trouble_told_every = 1min;
+constexpr auto busy_bus_tried_every = 10ms;
+
+} // namespace
+
+Server::Server(Parts parts, std::string broker, std::uint64_t seed)
+    : parts_(std::move(parts)),
+      broker_(std::move(broker)),
+      head_end_(parts_.ledger),
+      ledger_backoff_(1s, 30s, seed)
+{
+}
+
+Server::SteadyTime Server::turn(SteadyTime now, WallTime wall)
+{
+    if (now >= meters_due_)
+        look_for_meters(now);
+    SteadyTime due = std::min(parts_.bus.tick(now), meters_due_);
+    take_events(now);
+    if (!waiting_.empty() && now >= ledger_due_)
+        handle_waiting(now, wall);
+    publish();
+
+    if (!waiting_.empty())
+        due = std::min(due, ledger_due_);
+    if (!outgoing_.empty())
+        due = std::min(due, now + busy_bus_tried_every);
+    return due;
+}
+
+void Server::look_for_meters(SteadyTime now)
+{
+    meters_due_ = now + meters_checked_every;
+    for (const ServedMeter& meter : parts_.new_meters()) {
+        head_end_.add_meter(meter.id, meter.keys, meter.max_kw);
+        parts_.bus.subscribe(meter.keys.up_topic);
+        log::info("meter {}: waiting for its readings", meter.id.text());
+    }
+}
+
+void Server::take_events(SteadyTime now)
+{
+    for (BusEvent& event : parts_.bus.take()) {
+        if (auto* message = std::get_if<Received>(&event)) {
+            if (waiting_.size() < most_waiting)
+                waiting_.push_back(std::move(*message));
+        } else if (const auto* loss = std::get_if<Disconnected>(&event)) {
+            tell_disconnected(loss->reason, now);
+        } else {
+            tell_connected();
+        }
+    }
+}
+
+// A broker that is away for a night, or comes and goes, is worth a line a minute, not one an attempt.
+void Server::tell_connected()
+{
+    connected_ = true;
+    if (!std::exchange(connection_told_, true))
+        log::info("connected to {}", broker_);
+}
+
+void Server::tell_disconnected(const std::string& reason, SteadyTime now)
+{
+    connected_ = false;
+    outgoing_.clear(); // whoever still wants an answer asks again
+    if (now < next_loss_told_)
+        return;
+    next_loss_told_ = now + trouble_told_every;
+    log::warning("{}; trying again", reason);
+    connection_told_ = false;
+}
+
+void Server::handle_waiting(SteadyTime now, WallTime wall)
+{
+    std::vector<Arrival> arrivals;
+    arrivals.reserve(waiting_.size());
+    for (const Received& message : waiting_)
+        arrivals.push_back({message.topic, message.payload, message.qos, message.retained});
+    try {
+        const HeadEndResult result = head_end_.handle(arrivals, wall);
+        if (std::exchange(ledger_trouble_told_, false))
+            log::info("the ledger works again");
+        ledger_backoff_.reset();
+        outgoing_.insert(outgoing_.end(), result.outgoing.begin(), result.outgoing.end());
+        publish(); // before anything is printed: the meters wait
+        const std::vector<Received> handled = std::exchange(waiting_, {});
+        tell(result, handled, wall);
+    } catch (const std::exception& error) {
+        ledger_due_ = now + ledger_backoff_.next();
+        if (now >= next_ledger_trouble_told_) {
+            log::error("{}; nothing is confirmed meanwhile, the meters keep their readings; trying again",
+                       error.what());
+            ledger_trouble_told_ = true;
+            next_ledger_trouble_told_ = now + trouble_told_every;
+        }
+    }
+}
+
+void Server::tell(const HeadEndResult& result, std::span<const Received> handled, WallTime wall)
+{
+    for (const Alarm& alarm : result.alarms)
+        log::warning("meter {}: {}", alarm.meter.text(), alarm.text);
+
+    std::string lines;
+    std::size_t shown = 0;
+    const auto envelopes_before = [&](std::size_t end, std::string_view what) {
+        for (; parts_.detail == Detail::envelopes && shown < end; ++shown)
+            lines += fmt::format("{} {}", what, report::envelope_line(handled[shown]));
+    };
+    for (const AdmittedReading& admitted : result.admitted) {
+        envelopes_before(admitted.arrival, "no new reading in");
+        const auto used = parts_.ledger.consumption_until(admitted.meter, admitted.reading);
+        lines += report::reading_line(admitted.meter, admitted.reading, wall, used, parts_.tariff);
+        envelopes_before(admitted.arrival + 1, "    sealed in");
+    }
+    envelopes_before(handled.size(), "no new reading in");
+    if (!lines.empty())
+        parts_.print(lines);
+}
+
+void Server::publish()
+{
+    if (!connected_)
+        outgoing_.clear();
+    while (!outgoing_.empty() &&
+           parts_.bus.publish(outgoing_.front().topic, outgoing_.front().payload, Retain::no))
+        outgoing_.pop_front();
+    while (outgoing_.size() > most_outgoing)
+        outgoing_.pop_front();
+}
+
+} // namespace pulsemeter

@@ -1,0 +1,74 @@
+// What a running server does, a turn at a time: takes what the bus received, lets the head end open, admit
+// and store it, publishes the answers, prints a line a new reading. While the ledger fails nothing is
+// confirmed: what arrived waits (bounded; the meters keep theirs and send again) and is tried again with
+// back-off. Never waits and knows no clock: the caller does. Keeps references to what it is given. One
+// thread.
+#pragma once
+
+#include "server/head_end.hpp"
+#include "server/report.hpp"
+#include "server/sqlite_ledger.hpp"
+#include "server/tariff.hpp"
+#include "shared/backoff.hpp"
+#include "shared/message_bus.hpp"
+
+#include <chrono>
+#include <deque>
+#include <functional>
+
+namespace pulsemeter {
+
+struct ServedMeter {
+    MeterId id;
+    crypto::MeterKeys keys;
+    std::uint32_t max_kw = default_max_kw;
+};
+
+enum class Detail { readings, envelopes }; // envelopes: --verbose
+
+class Server {
+public:
+    using SteadyTime = std::chrono::steady_clock::time_point;
+
+    static constexpr std::chrono::seconds meters_checked_every{1};
+    static constexpr std::size_t most_waiting = 10'000;   // messages, while the ledger fails
+    static constexpr std::size_t most_outgoing = 100'000; // answers, while the bus is busy
+
+    struct Parts {
+        MessageBus& bus;
+        SqliteLedger& ledger;
+        const Tariff& tariff;
+        std::function<std::vector<ServedMeter>()> new_meters; // those that it has not told of before
+        std::function<void(const std::string& lines)> print;
+        Detail detail = Detail::readings;
+    };
+    Server(Parts parts, std::string broker, std::uint64_t seed); // `broker`: its name, for people
+
+    // Answers when the next turn is due, if nothing wakes the caller before.
+    [[nodiscard]] SteadyTime turn(SteadyTime now, WallTime wall);
+
+private:
+    void look_for_meters(SteadyTime now);
+    void take_events(SteadyTime now);
+    void tell_connected();
+    void tell_disconnected(const std::string& reason, SteadyTime now);
+    void handle_waiting(SteadyTime now, WallTime wall);
+    void tell(const HeadEndResult& result, std::span<const Received> handled, WallTime wall);
+    void publish();
+
+    Parts parts_;
+    std::string broker_;
+    HeadEnd head_end_;
+    std::vector<Received> waiting_;
+    std::deque<Outgoing> outgoing_;
+    bool connected_ = false;
+    bool connection_told_ = false; // what the last line about it said
+    SteadyTime meters_due_ = SteadyTime::min();
+    SteadyTime next_loss_told_ = SteadyTime::min();
+    Backoff ledger_backoff_;
+    SteadyTime ledger_due_ = SteadyTime::min();
+    bool ledger_trouble_told_ = false; // what the last line about it said
+    SteadyTime next_ledger_trouble_told_ = SteadyTime::min();
+};
+
+} // namespace pulsemeter

@@ -1,0 +1,105 @@
+// Ledger in one SQLite file: WAL, synchronous=FULL, so that what append() has returned survives a power cut
+// on a disk that honours syncs. Nothing that another process could change is cached, so `status`, `readings`
+// and `held` run beside a running server. A file that is damaged or not ours is refused by name. One thread
+// an object. Discarded readings stay as rows (what was confirmed is never absent) but are neither energy nor
+// neighbours.
+#pragma once
+
+#include "server/consumption.hpp"
+#include "server/ledger.hpp"
+
+#include <tl/expected.hpp>
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+
+namespace pulsemeter {
+
+enum class LedgerAccess : std::uint8_t {
+    create, // made if missing
+    write,  // must exist: a missing ledger is a loss, not a fresh start
+    read,
+};
+
+enum class Standing : std::uint8_t { admitted, accepted_by_operator, discarded };
+[[nodiscard]] std::string_view text(Standing standing); // "admitted", …
+
+struct LedgerReading {
+    Reading reading;
+    WallTime received_at{};
+    Standing standing = Standing::admitted;
+};
+
+// Of a meter that has at least one reading. "Newest" is the highest (epoch, sequence) that counts.
+struct MeterSummary {
+    Reading newest;
+    WallTime received_at{};                  // of the newest
+    std::vector<ConsumedPulses> consumption; // of the newest's source, over its epochs, one a meter constant
+    std::optional<std::chrono::milliseconds> interval; // between the last two readings of one boot
+    std::uint64_t refused = 0; // different readings that were ever refused, conflicts too
+    std::uint64_t held = 0;    // of these, waiting for the operator
+};
+
+struct HeldReading {
+    MeterId meter;
+    Reading reading; // the content that was refused first
+    RefusalReason reason = RefusalReason::total_fell;
+    WallTime first_seen{};
+    WallTime last_seen{};
+    std::uint64_t repeats = 0; // seen again; within one minute counted once
+};
+
+struct HeldKey {
+    MeterId meter;
+    Epoch epoch;
+    Sequence sequence;
+};
+
+enum class HeldError : std::uint8_t {
+    not_held,         // no such reading is waiting
+    key_taken,        // accept only: another reading has that (epoch, sequence)
+    constant_changed, // accept only: its pulses can't be added to that epoch's
+};
+[[nodiscard]] std::string_view text(HeldError error);
+
+class SqliteLedger : public Ledger {
+public:
+    static constexpr std::uint64_t most_held_per_meter = 10'000;
+    static constexpr std::int64_t most_events = 100'000; // the oldest go
+
+    // ":memory:" is a ledger for tests. Throws UsageError if the file is missing (write, read), damaged or
+    // not ours.
+    SqliteLedger(const std::filesystem::path& file, LedgerAccess access);
+    ~SqliteLedger() override;
+
+    [[nodiscard]] std::vector<Appended> append(std::span<const IncomingReading> readings,
+                                               WallTime received_at) override;
+    [[nodiscard]] State state_for(const MeterId& meter, Source source) override;
+    void record(const LedgerEvent& event) override;
+
+    [[nodiscard]] std::optional<MeterSummary> summary(const MeterId& meter); // nothing: no reading yet
+
+    // Of the reading's source, over its older epochs and its own up to the reading itself: what a line about
+    // it shows. Σ of rises within epochs; where the operator accepted a fall, the fall counts as nothing.
+    [[nodiscard]] std::vector<ConsumedPulses> consumption_until(const MeterId& meter, const Reading& reading);
+
+    // Measured at or after `since`, ordered by (epoch, sequence), from one consistent state of the ledger.
+    // `each` must not call the ledger.
+    void readings(const MeterId& meter, WallTime since,
+                  const std::function<void(const LedgerReading&)>& each);
+
+    [[nodiscard]] std::vector<HeldReading> held(const std::optional<MeterId>& meter = std::nullopt);
+    // Joins the ledger whatever the order of totals or the rate say, and is the baseline for what follows.
+    [[nodiscard]] tl::expected<void, HeldError> accept(const HeldKey& key, WallTime now);
+    // Is told to the meter as settled, stays as a row, and never counts. A conflict is only no longer shown.
+    [[nodiscard]] tl::expected<void, HeldError> discard(const HeldKey& key, WallTime now);
+
+    [[nodiscard]] std::vector<LedgerEvent> events(std::size_t most); // newest first
+
+private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+} // namespace pulsemeter

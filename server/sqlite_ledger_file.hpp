@@ -1,0 +1,44 @@
+// The ledger's file as a connection: opening, checking whose it is, laying the tables, and saying in one line what
+// failed. For sqlite_ledger*.cpp only.
+#pragma once
+
+#include "server/sqlite_ledger.hpp"
+
+#include <SQLiteCpp/SQLiteCpp.h>
+
+#include <map>
+#include <memory>
+#include <string>
+
+namespace pulsemeter {
+
+// How it was left: afresh, or by a failure after which what lies in the write-ahead log is in doubt.
+enum class LastUse : std::uint8_t { clean, failed };
+
+class LedgerFile {
+public:
+    LedgerFile(const std::filesystem::path& file, LedgerAccess access, LastUse last_use);
+
+    [[nodiscard]] SQLite::Database& database() { return database_; }
+    // Compiled once a connection, ready to be bound; reset when the caller is done, since a statement that is left half
+    // read would hold its view of the ledger. `sql` lives as long as the program.
+    struct Reset {
+        void operator()(SQLite::Statement* statement) const { statement->tryReset(); }
+    };
+    using Query = std::unique_ptr<SQLite::Statement, Reset>;
+    [[nodiscard]] Query query(const char* sql);
+
+private:
+    void check(const std::filesystem::path& file, LedgerAccess access);
+    void settle(LastUse last_use);
+
+    SQLite::Database database_;
+    std::map<const char*, SQLite::Statement> statements_;
+};
+
+// "the ledger FILE is damaged (…): restore it from a backup"
+[[nodiscard]] std::string explain(const std::filesystem::path& file, const SQLite::Exception& failure);
+// Waiting does not help: the file itself, or the way to it, is wrong.
+[[nodiscard]] bool is_for_the_operator(const SQLite::Exception& failure);
+
+} // namespace pulsemeter

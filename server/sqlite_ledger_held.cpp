@@ -1,0 +1,131 @@
+#include "server/sqlite_ledger_impl.hpp"
+
+#include <fmt/core.h>
+
+namespace pulsemeter {
+namespace {
+
+// A refused reading that waits for the operator, with its surroundings.
+struct Waiting {
+    row::Life life;
+    row::Held held;
+    bool key_taken = false;
+};
+
+std::optional<Waiting> find_waiting(LedgerFile& file, const HeldKey& key)
+{
+    const auto life = row::find_life(file, key.meter, key.epoch);
+    if (!life)
+        return std::nullopt;
+    const auto held = row::find_held(file, key.meter, life->meter, key.epoch, key.sequence);
+    if (!held || held->dismissed)
+        return std::nullopt;
+    return Waiting{*life, *held, row::find_same(file, *life, key.sequence).has_value()};
+}
+
+LedgerEvent audit(EventKind kind, const HeldKey& key, const row::Held& held, WallTime now)
+{
+    const Reading& reading = held.reading;
+    return {now, kind, key.meter,
+            fmt::format("epoch {} reading {} (total {}, {} imp/kWh, start {} mWh), refused: {}",
+                        key.epoch.value, key.sequence.value, reading.total.value,
+                        reading.constant.imp_per_kwh, reading.start.value, text(held.reason))};
+}
+
+void mark_overruled(LedgerFile& file, const row::Life& life)
+{
+    const auto query = file.query("UPDATE life SET overruled = 1 WHERE id = ?");
+    query->bind(1, life.id);
+    query->exec();
+}
+
+void dismiss(LedgerFile& file, const row::Life& life, const HeldKey& key)
+{
+    const auto query =
+        file.query("UPDATE held SET dismissed = 1 WHERE meter = ? AND epoch = ? AND sequence = ?");
+    query->bind(1, life.meter);
+    query->bind(2, key.epoch.value);
+    query->bind(3, row::number(key.sequence.value));
+    query->exec();
+}
+
+} // namespace
+
+std::string_view text(HeldError error)
+{
+    switch (error) {
+    case HeldError::not_held:
+        return "no such reading is held";
+    case HeldError::key_taken:
+        return "another reading already has that epoch and number: it can only be discarded";
+    case HeldError::constant_changed:
+        return "its imp/kWh, start value or source is not that of its epoch: it can only be discarded";
+    }
+    return "unknown";
+}
+
+std::vector<HeldReading> SqliteLedger::held(const std::optional<MeterId>& meter)
+{
+    return impl_->look([&](LedgerFile& file) {
+        const auto query =
+            file.query("SELECT m.name, h.content, h.reason, h.first_seen, h.last_seen, h.repeats "
+                       "FROM held h JOIN meter m ON m.id = h.meter "
+                       "WHERE h.dismissed = 0 AND (?1 IS NULL OR m.name = ?1) "
+                       "ORDER BY m.name, h.epoch, h.sequence");
+        if (meter) {
+            query->bind(1, meter->text());
+        } else {
+            query->bind(1);
+        }
+        std::vector<HeldReading> found;
+        while (query->executeStep()) {
+            const auto name = MeterId::parse(query->getColumn(0).getString());
+            if (!name)
+                continue;
+            found.push_back({*name, row::decode_content(*name, query->getColumn(1)),
+                             static_cast<RefusalReason>(query->getColumn(2).getInt()),
+                             row::time(query->getColumn(3)), row::time(query->getColumn(4)),
+                             row::natural(query->getColumn(5))});
+        }
+        return found;
+    });
+}
+
+tl::expected<void, HeldError> SqliteLedger::accept(const HeldKey& key, WallTime now)
+{
+    return impl_->write([&](LedgerFile& file) -> tl::expected<void, HeldError> {
+        const auto waiting = find_waiting(file, key);
+        if (!waiting)
+            return tl::unexpected(HeldError::not_held);
+        if (waiting->key_taken)
+            return tl::unexpected(HeldError::key_taken);
+        if (waiting->life.facts != epoch_facts(waiting->held.reading))
+            return tl::unexpected(HeldError::constant_changed);
+        row::insert_reading(file, waiting->life, waiting->held.reading, waiting->held.first_seen,
+                            Standing::accepted_by_operator);
+        mark_overruled(file, waiting->life);
+        row::delete_held(file, waiting->life.meter, key.epoch, key.sequence);
+        row::insert_event(file, audit(EventKind::held_accepted, key, waiting->held, now));
+        return {};
+    });
+}
+
+tl::expected<void, HeldError> SqliteLedger::discard(const HeldKey& key, WallTime now)
+{
+    return impl_->write([&](LedgerFile& file) -> tl::expected<void, HeldError> {
+        const auto waiting = find_waiting(file, key);
+        if (!waiting)
+            return tl::unexpected(HeldError::not_held);
+        if (waiting->key_taken) {
+            dismiss(file, waiting->life, key); // it comes again, and stays refused
+        } else {
+            row::insert_reading(file, waiting->life, waiting->held.reading, waiting->held.first_seen,
+                                Standing::discarded);
+            row::delete_held(file, waiting->life.meter, key.epoch, key.sequence);
+        }
+        row::insert_event(file, audit(EventKind::held_discarded, key, waiting->held, now));
+        return {};
+    });
+}
+
+} // namespace pulsemeter

@@ -1,0 +1,105 @@
+// What the parts of SqliteLedger share: a connection that is made anew after a failure, and the rows. For
+// sqlite_ledger*.cpp only.
+#pragma once
+
+#include "server/sqlite_ledger_file.hpp"
+
+#include <optional>
+#include <stdexcept>
+
+namespace pulsemeter {
+
+namespace row {
+
+// Bits of reading.flags.
+inline constexpr std::int64_t synchronised = 1;
+inline constexpr std::int64_t discarded = 2;
+inline constexpr std::int64_t overruled = 4; // accepted by the operator
+inline constexpr std::int64_t measured = 8;  // the source, for a discarded reading need not be its epoch's
+
+[[nodiscard]] std::int64_t number(std::uint64_t value); // all of ours are at most 2^63−1
+[[nodiscard]] std::uint64_t natural(const SQLite::Column& column);
+[[nodiscard]] std::uint32_t small(const SQLite::Column& column);
+[[nodiscard]] std::int64_t number(WallTime time);
+[[nodiscard]] WallTime time(const SQLite::Column& column);
+[[nodiscard]] BootId boot(const SQLite::Column& column);
+
+struct Life {
+    std::int64_t id = 0;
+    std::int64_t meter = 0;
+    EpochFacts facts;
+};
+
+struct Held {
+    Reading reading;
+    RefusalReason reason = RefusalReason::total_fell;
+    WallTime first_seen{};
+    WallTime last_seen{};
+    bool dismissed = false;
+};
+
+[[nodiscard]] std::optional<std::int64_t> find_meter(LedgerFile& file, const MeterId& meter);
+[[nodiscard]] std::optional<Life> find_life(LedgerFile& file, const MeterId& meter, Epoch epoch);
+[[nodiscard]] std::optional<SameKey> find_same(LedgerFile& file, const Life& life, Sequence sequence);
+[[nodiscard]] std::optional<Held> find_held(LedgerFile& file, const MeterId& meter, std::int64_t meter_key,
+                                            Epoch epoch, Sequence sequence);
+[[nodiscard]] Reading decode_content(const MeterId& meter, const SQLite::Column& content);
+void insert_reading(LedgerFile& file, const Life& life, const Reading& reading, WallTime received_at,
+                    Standing standing);
+void delete_held(LedgerFile& file, std::int64_t meter_key, Epoch epoch, Sequence sequence);
+void insert_event(LedgerFile& file, const LedgerEvent& event);
+
+// What reading_from() takes, in its order.
+inline constexpr const char* reading_columns =
+    "r.sequence, r.total, r.measured, r.delay, b.boot, r.uptime, r.flags, r.power, r.extra";
+inline constexpr const char* reading_tables = "reading r JOIN boot b ON b.id = r.boot";
+[[nodiscard]] LedgerReading reading_from(SQLite::Statement& row, Epoch epoch, const EpochFacts& facts);
+
+} // namespace row
+
+struct SqliteLedger::Impl {
+    std::filesystem::path path;
+    LedgerAccess access;
+    std::optional<LedgerFile> file;
+    LastUse last_use = LastUse::clean;
+
+    // Runs `body` on an open file. A failure closes it, so that the next call starts from what the disk holds.
+    template <typename Body>
+    auto run(const Body& body) -> decltype(body(*file))
+    {
+        try {
+            if (!file) {
+                file.emplace(path, access, last_use);
+                last_use = LastUse::clean;
+            }
+            return body(*file);
+        } catch (const SQLite::Exception& failure) {
+            last_use = LastUse::failed;
+            file.reset();
+            throw std::runtime_error(explain(path, failure));
+        }
+    }
+
+    template <typename Body>
+    auto write(const Body& body) -> decltype(body(*file))
+    {
+        return run([&body](LedgerFile& open) {
+            SQLite::Transaction transaction(open.database(), SQLite::TransactionBehavior::IMMEDIATE);
+            auto result = body(open);
+            transaction.commit();
+            return result;
+        });
+    }
+
+    // Several statements over one state of the ledger.
+    template <typename Body>
+    auto look(const Body& body) -> decltype(body(*file))
+    {
+        return run([&body](LedgerFile& open) {
+            const SQLite::Transaction transaction(open.database());
+            return body(open);
+        });
+    }
+};
+
+} // namespace pulsemeter

@@ -1,0 +1,239 @@
+#include "server/sqlite_ledger_impl.hpp"
+
+#include <algorithm>
+
+namespace pulsemeter {
+namespace {
+
+// A sum that would not fit becomes a part of its own, so that none wraps.
+void add(std::vector<ConsumedPulses>& consumption, MeterConstant constant, std::uint64_t pulses)
+{
+    const auto fits = std::find_if(consumption.begin(), consumption.end(), [&](const ConsumedPulses& part) {
+        return part.constant == constant && part.pulses.value <= largest_integer - pulses;
+    });
+    if (fits != consumption.end()) {
+        fits->pulses.value += pulses;
+    } else {
+        consumption.push_back({constant, Pulses{pulses}});
+    }
+}
+
+// Total at an end of an epoch's part up to `until`.
+std::uint64_t total_at(LedgerFile& file, const char* sql, std::int64_t life, Sequence until)
+{
+    const auto query = file.query(sql);
+    query->bind(1, life);
+    query->bind(2, row::number(until.value));
+    return query->executeStep() ? row::natural(query->getColumn(0)) : 0;
+}
+
+std::uint64_t first_to_last(LedgerFile& file, std::int64_t life, Sequence until)
+{
+    const auto first =
+        total_at(file,
+                 "SELECT total FROM reading WHERE life = ? AND sequence <= ? AND flags & 2 = 0 "
+                 "ORDER BY sequence LIMIT 1",
+                 life, until);
+    const auto last = total_at(file,
+                               "SELECT total FROM reading WHERE life = ? AND sequence <= ? AND flags & 2 = 0 "
+                               "ORDER BY sequence DESC LIMIT 1",
+                               life, until);
+    return last > first ? last - first : 0;
+}
+
+// Where the operator overruled the order of totals, last − first is not what was used.
+void add_rises(LedgerFile& file, std::int64_t life, Sequence until, MeterConstant constant,
+               std::vector<ConsumedPulses>& consumption)
+{
+    const auto query =
+        file.query("SELECT total FROM reading WHERE life = ? AND sequence <= ? AND flags & 2 = 0 "
+                   "ORDER BY sequence");
+    query->bind(1, life);
+    query->bind(2, row::number(until.value));
+    std::optional<std::uint64_t> before;
+    while (query->executeStep()) {
+        const std::uint64_t total = row::natural(query->getColumn(0));
+        if (before && total > *before)
+            add(consumption, constant, total - *before);
+        before = total;
+    }
+}
+
+std::vector<ConsumedPulses> consumption(LedgerFile& file, std::int64_t meter_key, const Reading& until)
+{
+    const auto lives = file.query("SELECT id, epoch, imp, overruled FROM life "
+                                  "WHERE meter = ? AND source = ? AND epoch <= ? ORDER BY epoch");
+    lives->bind(1, meter_key);
+    lives->bind(2, static_cast<int>(until.source));
+    lives->bind(3, until.epoch.value);
+    std::vector<ConsumedPulses> sum;
+    while (lives->executeStep()) {
+        const std::int64_t life = lives->getColumn(0).getInt64();
+        const MeterConstant constant{row::small(lives->getColumn(2))};
+        const bool own = row::small(lives->getColumn(1)) == until.epoch.value;
+        const Sequence last = own ? until.sequence : Sequence{largest_integer};
+        if (lives->getColumn(3).getInt() == 0) {
+            add(sum, constant, first_to_last(file, life, last));
+        } else {
+            add_rises(file, life, last, constant, sum);
+        }
+    }
+    return sum;
+}
+
+// From the newest two neighbours of one boot among the last three readings. Sequence 1 tells where an epoch starts,
+// and the next one follows at once.
+std::optional<std::chrono::milliseconds> interval(LedgerFile& file, std::int64_t life)
+{
+    const auto query =
+        file.query("SELECT sequence, uptime, boot FROM reading WHERE life = ? AND sequence > 1 "
+                   "AND flags & 2 = 0 ORDER BY sequence DESC LIMIT 3");
+    query->bind(1, life);
+    struct Row {
+        std::int64_t sequence;
+        std::int64_t uptime;
+        std::int64_t boot;
+    };
+    std::optional<Row> later;
+    while (query->executeStep()) {
+        const Row row{query->getColumn(0).getInt64(), query->getColumn(1).getInt64(),
+                      query->getColumn(2).getInt64()};
+        if (later && later->boot == row.boot && later->uptime > row.uptime)
+            return std::chrono::milliseconds((later->uptime - row.uptime) / (later->sequence - row.sequence));
+        later = row;
+    }
+    return std::nullopt;
+}
+
+} // namespace
+
+std::string_view text(Standing standing)
+{
+    switch (standing) {
+    case Standing::admitted:
+        return "admitted";
+    case Standing::accepted_by_operator:
+        return "accepted by the operator";
+    case Standing::discarded:
+        return "discarded";
+    }
+    return "unknown";
+}
+
+std::string_view text(EventKind kind)
+{
+    switch (kind) {
+    case EventKind::epoch_started:
+        return "epoch_started";
+    case EventKind::refused:
+        return "refused";
+    case EventKind::conflict:
+        return "conflict";
+    case EventKind::held_accepted:
+        return "held_accepted";
+    case EventKind::held_discarded:
+        return "held_discarded";
+    case EventKind::held_resolved:
+        return "held_resolved";
+    case EventKind::held_full:
+        return "held_full";
+    case EventKind::bad_tokens:
+        return "bad_tokens";
+    }
+    return "unknown";
+}
+
+std::optional<MeterSummary> SqliteLedger::summary(const MeterId& meter)
+{
+    return impl_->look([&](LedgerFile& file) -> std::optional<MeterSummary> {
+        const auto key = row::find_meter(file, meter);
+        if (!key)
+            return std::nullopt;
+        const auto newest_life =
+            file.query("SELECT epoch FROM life WHERE meter = ? ORDER BY epoch DESC LIMIT 1");
+        newest_life->bind(1, *key);
+        if (!newest_life->executeStep())
+            return std::nullopt;
+        const Epoch epoch{row::small(newest_life->getColumn(0))};
+        const auto life = row::find_life(file, meter, epoch);
+        if (!life)
+            return std::nullopt;
+
+        static const std::string newest_sql = std::string("SELECT ") + row::reading_columns + " FROM " +
+                                              row::reading_tables +
+                                              " WHERE r.life = ? AND r.flags & 2 = 0 "
+                                              "ORDER BY r.sequence DESC LIMIT 1";
+        const auto newest = file.query(newest_sql.c_str());
+        newest->bind(1, life->id);
+        if (!newest->executeStep())
+            return std::nullopt;
+        const LedgerReading found = row::reading_from(*newest, epoch, life->facts);
+
+        const auto counts =
+            file.query("SELECT refused, (SELECT count(*) FROM held WHERE held.meter = meter.id AND "
+                       "dismissed = 0) FROM meter WHERE id = ?");
+        counts->bind(1, *key);
+        counts->executeStep();
+        return MeterSummary{found.reading,
+                            found.received_at,
+                            consumption(file, *key, found.reading),
+                            interval(file, life->id),
+                            row::natural(counts->getColumn(0)),
+                            row::natural(counts->getColumn(1))};
+    });
+}
+
+std::vector<ConsumedPulses> SqliteLedger::consumption_until(const MeterId& meter, const Reading& reading)
+{
+    return impl_->look([&](LedgerFile& file) -> std::vector<ConsumedPulses> {
+        const auto key = row::find_meter(file, meter);
+        return key ? consumption(file, *key, reading) : std::vector<ConsumedPulses>{};
+    });
+}
+
+void SqliteLedger::readings(const MeterId& meter, WallTime since,
+                            const std::function<void(const LedgerReading&)>& each)
+{
+    impl_->look([&](LedgerFile& file) {
+        const auto key = row::find_meter(file, meter);
+        if (!key)
+            return true;
+        const auto lives =
+            file.query("SELECT epoch, id, imp, start, source FROM life WHERE meter = ? ORDER BY epoch");
+        lives->bind(1, *key);
+        static const std::string sql = std::string("SELECT ") + row::reading_columns + " FROM " +
+                                       row::reading_tables +
+                                       " WHERE r.life = ? AND r.measured >= ? ORDER BY r.sequence";
+        while (lives->executeStep()) {
+            const Epoch epoch{row::small(lives->getColumn(0))};
+            const EpochFacts facts{{row::small(lives->getColumn(2))},
+                                   {row::natural(lives->getColumn(3))},
+                                   static_cast<Source>(lives->getColumn(4).getInt())};
+            const auto rows = file.query(sql.c_str());
+            rows->bind(1, lives->getColumn(1).getInt64());
+            rows->bind(2, row::number(since));
+            while (rows->executeStep())
+                each(row::reading_from(*rows, epoch, facts));
+        }
+        return true;
+    });
+}
+
+std::vector<LedgerEvent> SqliteLedger::events(std::size_t most)
+{
+    return impl_->look([&](LedgerFile& file) {
+        const auto query = file.query("SELECT at, kind, meter, detail FROM event ORDER BY id DESC LIMIT ?");
+        query->bind(1, row::number(std::min<std::uint64_t>(most, largest_integer)));
+        std::vector<LedgerEvent> found;
+        while (query->executeStep()) {
+            const SQLite::Column meter = query->getColumn(2);
+            found.push_back({row::time(query->getColumn(0)),
+                             static_cast<EventKind>(query->getColumn(1).getInt()),
+                             meter.isNull() ? std::nullopt : MeterId::parse(meter.getString()),
+                             query->getColumn(3).getString()});
+        }
+        return found;
+    });
+}
+
+} // namespace pulsemeter

@@ -1,0 +1,390 @@
+#include "server/crypto/sealed_box.hpp"
+#include "server/keystore.hpp"
+#include "shared/crypto/base64url.hpp"
+#include "shared/errors.hpp"
+#include "shared/files.hpp"
+
+#include <boost/test/unit_test.hpp>
+#include <nlohmann/json.hpp>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <string>
+#include <thread>
+#include <vector>
+
+using namespace pulsemeter;
+using crypto::MasterKey;
+using crypto::ScryptParameters;
+namespace fs = std::filesystem;
+
+namespace {
+
+// So that a test does not wait; what the default costs is seen in the test that names A2.
+constexpr ScryptParameters cheap = {.n = 1024, .r = 8, .p = 1};
+const std::string password = "correct horse";
+
+class Folder {
+public:
+    Folder() : path_((fs::temp_directory_path() / "keystore_test.XXXXXX").string())
+    {
+        BOOST_TEST_REQUIRE(::mkdtemp(path_.data()) != nullptr);
+    }
+    ~Folder() { fs::remove_all(path_); }
+    Folder(const Folder&) = delete;
+    Folder& operator=(const Folder&) = delete;
+    [[nodiscard]] fs::path keystore() const { return fs::path(path_) / "keystore.json"; }
+
+private:
+    std::string path_;
+};
+
+MeterEntry entry(const std::string& id)
+{
+    const auto parsed = MeterId::parse(id);
+    BOOST_TEST_REQUIRE(parsed.has_value());
+    return {.id = *parsed,
+            .constant = {.imp_per_kwh = 10000},
+            .max_kw = 16,
+            .added_at = std::chrono::sys_seconds(std::chrono::seconds(1663442848))};
+}
+
+std::string content(const fs::path& path)
+{
+    std::ifstream file(path);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void change(const fs::path& path, const std::function<void(nlohmann::json&)>& how)
+{
+    auto document = nlohmann::json::parse(content(path));
+    how(document);
+    write_secret_file(path, document.dump(1), Existing::replace);
+}
+
+// The kind of error, or "" for none.
+std::string error_of(const std::function<void()>& action)
+{
+    try {
+        action();
+        return "";
+    } catch (const UsageError& error) {
+        return std::string("usage: ") + error.what();
+    } catch (const AuthenticationFailed& error) {
+        return std::string("authentication: ") + error.what();
+    }
+}
+
+std::string error_of_open(const fs::path& path)
+{
+    return error_of([&] { (void)Keystore::open(path, password); });
+}
+
+bool is_usage_error(const std::string& error, const fs::path& path, const std::string& part)
+{
+    BOOST_TEST_MESSAGE(error);
+    return error.starts_with("usage: " + path.string()) && error.find(part) != std::string::npos;
+}
+
+} // namespace
+
+BOOST_AUTO_TEST_SUITE(keystore)
+
+BOOST_AUTO_TEST_CASE(keys_come_back_with_the_password)
+{
+    const Folder folder;
+    Keystore first = Keystore::create(folder.keystore(), password, cheap);
+    const MasterKey house = MasterKey::random();
+    const MasterKey shed = MasterKey::random();
+    first.add(entry("shed"), shed);
+    first.add(entry("house"), house);
+
+    const Keystore again = Keystore::open(folder.keystore(), password);
+    BOOST_TEST((again.meters() == std::vector{entry("shed"), entry("house")}));
+    BOOST_TEST(again.key(entry("house").id).text() == house.text());
+    BOOST_TEST(again.key(entry("shed").id).text() == shed.text());
+    BOOST_TEST((first.meters() == again.meters()));
+    BOOST_TEST(first.key(entry("shed").id).text() == shed.text());
+}
+
+BOOST_AUTO_TEST_CASE(A2_a_wrong_password_opens_nothing)
+{
+    const Folder folder;
+    Keystore::create(folder.keystore(), password, cheap).add(entry("house"), MasterKey::random());
+    for (const std::string wrong : {"", "correct hors", "correct horse ", "Correct horse"}) {
+        BOOST_TEST(error_of([&] { (void)Keystore::open(folder.keystore(), wrong); }) ==
+                   "authentication: Authentication failed");
+    }
+    // Nor one without meters, whose seal is all that there is to check.
+    const Folder empty;
+    (void)Keystore::create(empty.keystore(), password, cheap);
+    BOOST_TEST(error_of([&] { (void)Keystore::open(empty.keystore(), "wrong"); }) ==
+               "authentication: Authentication failed");
+    BOOST_TEST(error_of_open(empty.keystore()) == "");
+}
+
+BOOST_AUTO_TEST_CASE(A2_the_file_states_scrypt_2_17_8_1)
+{
+    const Folder folder;
+    (void)Keystore::create(folder.keystore(), password);
+    const auto document = nlohmann::json::parse(content(folder.keystore()));
+    const auto& scrypt = document.at("scrypt");
+    BOOST_TEST(scrypt.at("n").get<int>() == 131072);
+    BOOST_TEST(scrypt.at("r").get<int>() == 8);
+    BOOST_TEST(scrypt.at("p").get<int>() == 1);
+    BOOST_TEST(scrypt.at("salt").get<std::string>().size() == 24U);
+    // They are what opening uses, too: with others the password is wrong.
+    BOOST_TEST(error_of_open(folder.keystore()) == "");
+    change(folder.keystore(), [](auto& json) { json["scrypt"]["n"] = 65536; });
+    BOOST_TEST(error_of_open(folder.keystore()) == "authentication: Authentication failed");
+}
+
+BOOST_AUTO_TEST_CASE(K7_only_its_owner_may_read_it_and_no_secret_stands_in_it)
+{
+    const Folder folder;
+    Keystore store = Keystore::create(folder.keystore(), password, cheap);
+    const MasterKey key = MasterKey::random();
+    store.add(entry("house"), key);
+    struct stat status {};
+    BOOST_TEST_REQUIRE(::stat(folder.keystore().c_str(), &status) == 0);
+    BOOST_TEST((status.st_mode & 07777U) == 0600U);
+    BOOST_TEST(content(folder.keystore()).find(key.text().substr(0, 20)) == std::string::npos);
+    BOOST_TEST(content(folder.keystore()).find(password) == std::string::npos);
+    fs::permissions(folder.keystore(), fs::perms::group_read, fs::perm_options::add);
+    BOOST_TEST(is_usage_error(error_of_open(folder.keystore()), folder.keystore(), "chmod 600"));
+    BOOST_TEST(is_usage_error(error_of([&] { (void)Keystore::list(folder.keystore()); }), folder.keystore(),
+                              "chmod 600"));
+}
+
+BOOST_AUTO_TEST_CASE(the_list_needs_no_password)
+{
+    const Folder folder;
+    Keystore store = Keystore::create(folder.keystore(), password, cheap);
+    BOOST_TEST(Keystore::list(folder.keystore()).empty());
+    store.add(entry("house"), MasterKey::random());
+    BOOST_TEST((Keystore::list(folder.keystore()) == std::vector{entry("house")}));
+}
+
+BOOST_AUTO_TEST_CASE(a_changed_list_does_not_open)
+{
+    const std::vector<std::function<void(nlohmann::json&)>> changes = {
+        [](auto& json) { json["meters"][0]["id"] = "mine"; },
+        [](auto& json) { json["meters"][0]["max_kw"] = 17; },
+        [](auto& json) { json["meters"][0]["imp_per_kwh"] = 1000; },
+        [](auto& json) { json["meters"][0]["added_at"] = 0; },
+        [](auto& json) { std::swap(json["meters"][0], json["meters"][1]); },
+        [](auto& json) { json["meters"].erase(1); },
+        [](auto& json) { json["scrypt"]["salt"] = "AAAAAAAAAAAAAAAAAAAAAA=="; },
+        [](auto& json) { json["nonce"] = "AAAAAAAAAAAAAAAA"; },
+        [](auto& json) { json["sealed"] = "AAAAAAAAAAAAAAAAAAAAAA=="; },
+        [](auto& json) { json["sealed"] = ""; },
+    };
+    for (const auto& how : changes) {
+        const Folder folder;
+        Keystore store = Keystore::create(folder.keystore(), password, cheap);
+        store.add(entry("house"), MasterKey::random());
+        store.add(entry("shed"), MasterKey::random());
+        change(folder.keystore(), [](auto&) {}); // another layout is no change
+        BOOST_TEST(error_of_open(folder.keystore()) == "");
+        change(folder.keystore(), how);
+        BOOST_TEST(error_of_open(folder.keystore()) == "authentication: Authentication failed");
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_missing_file_says_what_to_do)
+{
+    const Folder folder;
+    BOOST_TEST(is_usage_error(error_of_open(folder.keystore()), folder.keystore(), "meter-server init"));
+    BOOST_TEST(is_usage_error(error_of([&] { (void)Keystore::list(folder.keystore()); }), folder.keystore(),
+                              "meter-server init"));
+}
+
+BOOST_AUTO_TEST_CASE(a_damaged_file_says_so)
+{
+    const Folder folder;
+    Keystore store = Keystore::create(folder.keystore(), password, cheap);
+    store.add(entry("house"), MasterKey::random());
+    store.add(entry("shed"), MasterKey::random());
+    const std::string good = content(folder.keystore());
+    const auto damaged = [&] {
+        return is_usage_error(error_of_open(folder.keystore()), folder.keystore(), "damaged");
+    };
+
+    for (std::size_t size = 0; size + 1 < good.size(); ++size) { // the last is the line's end
+        write_secret_file(folder.keystore(), good.substr(0, size), Existing::replace);
+        BOOST_TEST(damaged(), "cut to " << size);
+    }
+    const std::vector<std::function<void(nlohmann::json&)>> changes = {
+        [](auto& json) { json = nlohmann::json::array(); },
+        [](auto& json) { json.erase("meters"); },
+        [](auto& json) { json["more"] = 1; },
+        [](auto& json) { json["format"] = "other"; },
+        [](auto& json) { json["version"] = "1"; },
+        [](auto& json) { json["meters"] = 1; },
+        [](auto& json) { json["meters"][0] = 1; },
+        [](auto& json) { json["meters"][0]["id"] = "House"; },
+        [](auto& json) { json["meters"][0]["id"] = "shed"; },
+        [](auto& json) { json["meters"][0]["more"] = 1; },
+        [](auto& json) { json["meters"][0]["imp_per_kwh"] = 0; },
+        [](auto& json) { json["meters"][0]["imp_per_kwh"] = 1000001; },
+        [](auto& json) { json["meters"][0]["imp_per_kwh"] = 1.5; },
+        [](auto& json) { json["meters"][0]["max_kw"] = 0; },
+        [](auto& json) { json["meters"][0]["max_kw"] = 4294967296; },
+        [](auto& json) { json["meters"][0]["added_at"] = -1; },
+        [](auto& json) { json["meters"][0]["added_at"] = 253402300800; },
+        [](auto& json) { json["scrypt"] = 1; },
+        [](auto& json) { json["scrypt"]["n"] = 1000; },
+        [](auto& json) { json["scrypt"]["n"] = 1 << 30; }, // would take 1 TiB
+        [](auto& json) { json["scrypt"]["r"] = 1 << 30; },
+        [](auto& json) { json["scrypt"]["p"] = 4294967297; },
+        [](auto& json) { json["scrypt"]["salt"] = "AAAA"; },
+        [](auto& json) { json["nonce"] = "AAAAAAAAAAAAAAA"; },
+        [](auto& json) { json["sealed"] = "AAA"; },
+        [](auto& json) { json["sealed"] = nullptr; },
+    };
+    for (const auto& how : changes) {
+        write_secret_file(folder.keystore(), good, Existing::replace);
+        change(folder.keystore(), how);
+        BOOST_TEST(damaged(), content(folder.keystore()));
+    }
+    write_secret_file(folder.keystore(), good, Existing::replace);
+    change(folder.keystore(), [](auto& json) { json["version"] = 2; });
+    BOOST_TEST(is_usage_error(error_of_open(folder.keystore()), folder.keystore(), "version"));
+}
+
+BOOST_AUTO_TEST_CASE(create_never_replaces)
+{
+    const Folder folder;
+    Keystore::create(folder.keystore(), password, cheap).add(entry("house"), MasterKey::random());
+    const std::string before = content(folder.keystore());
+    BOOST_TEST(
+        is_usage_error(error_of([&] { (void)Keystore::create(folder.keystore(), "another one", cheap); }),
+                       folder.keystore(), "exists"));
+    BOOST_TEST(content(folder.keystore()) == before);
+}
+
+BOOST_AUTO_TEST_CASE(an_id_is_taken_once)
+{
+    const Folder folder;
+    Keystore store = Keystore::create(folder.keystore(), password, cheap);
+    Keystore other = Keystore::open(folder.keystore(), password);
+    const MasterKey key = MasterKey::random();
+    store.add(entry("house"), key);
+    // `other` has not seen it yet, the file has.
+    BOOST_TEST(is_usage_error(error_of([&] { other.add(entry("house"), MasterKey::random()); }),
+                              folder.keystore(), "meter house already"));
+    BOOST_TEST(Keystore::open(folder.keystore(), password).key(entry("house").id).text() == key.text());
+}
+
+BOOST_AUTO_TEST_CASE(adds_at_once_all_survive)
+{
+    const Folder folder;
+    (void)Keystore::create(folder.keystore(), password, cheap);
+    std::vector<std::thread> threads;
+    threads.reserve(4);
+    for (int thread = 0; thread < 4; ++thread) {
+        threads.emplace_back([&folder, thread] {
+            Keystore store = Keystore::open(folder.keystore(), password);
+            for (int meter = 0; meter < 8; ++meter) {
+                store.add({.id = *MeterId::parse("m" + std::to_string(thread) + "-" + std::to_string(meter))},
+                          MasterKey::random());
+            }
+        });
+    }
+    for (std::thread& thread : threads)
+        thread.join();
+    BOOST_TEST(Keystore::open(folder.keystore(), password).meters().size() == 32U);
+}
+
+BOOST_AUTO_TEST_CASE(a_running_server_takes_in_what_was_added)
+{
+    const Folder folder;
+    Keystore running = Keystore::create(folder.keystore(), password, cheap);
+    BOOST_TEST(!running.reload_if_changed());
+    Keystore command = Keystore::open(folder.keystore(), password);
+    BOOST_TEST(!command.reload_if_changed());
+    const MasterKey key = MasterKey::random();
+    command.add(entry("house"), key);
+    BOOST_TEST(!command.reload_if_changed()); // its own doing
+    BOOST_TEST(running.meters().empty());
+    BOOST_TEST(running.reload_if_changed());
+    BOOST_TEST((running.meters() == std::vector{entry("house")}));
+    BOOST_TEST(running.key(entry("house").id).text() == key.text());
+    BOOST_TEST(!running.reload_if_changed());
+}
+
+BOOST_AUTO_TEST_CASE(trouble_with_the_file_is_told_once_and_changes_nothing)
+{
+    const Folder folder;
+    Keystore running = Keystore::create(folder.keystore(), password, cheap);
+    running.add(entry("house"), MasterKey::random());
+    const std::string good = content(folder.keystore());
+    const auto reload = [&] { return error_of([&] { (void)running.reload_if_changed(); }); };
+
+    fs::remove(folder.keystore());
+    BOOST_TEST(is_usage_error(reload(), folder.keystore(), "no keystore"));
+    BOOST_TEST(reload() == "");
+    write_secret_file(folder.keystore(), "junk", Existing::replace);
+    BOOST_TEST(is_usage_error(reload(), folder.keystore(), "damaged"));
+    BOOST_TEST(reload() == "");
+    write_secret_file(folder.keystore(), good, Existing::replace);
+    change(folder.keystore(), [](auto& json) { json["meters"][0]["max_kw"] = 99; });
+    BOOST_TEST(is_usage_error(reload(), folder.keystore(), "without the password"));
+    fs::remove(folder.keystore());
+    (void)Keystore::create(folder.keystore(), password, cheap); // another salt
+    BOOST_TEST(is_usage_error(reload(), folder.keystore(), "made anew"));
+    BOOST_TEST(is_usage_error(error_of([&] { running.add(entry("shed"), MasterKey::random()); }),
+                              folder.keystore(), "made anew"));
+    BOOST_TEST((running.meters() == std::vector{entry("house")}));
+
+    write_secret_file(folder.keystore(), good, Existing::replace);
+    BOOST_TEST(reload() == "");
+    BOOST_TEST((running.meters() == std::vector{entry("house")}));
+}
+
+// Built here from what the header says of the file, by none of the keystore's own code.
+BOOST_AUTO_TEST_CASE(a_file_that_is_full_takes_no_meter_that_could_not_be_read_back)
+{
+    const Folder folder;
+    const auto salt = crypto::random_salt();
+    constexpr std::size_t count = 8680;
+    nlohmann::json document = {
+        {"format", "pulsemeter keystore"},
+        {"version", 1},
+        {"scrypt", {{"n", 1024}, {"r", 8}, {"p", 1}, {"salt", crypto::encode_base64url(salt)}}},
+        {"meters", nlohmann::json::array()}};
+    for (std::size_t number = 1; number <= count; ++number) {
+        const std::string id = "a-meter-" + std::to_string(1'000'000 + number);
+        document["meters"].push_back(
+            {{"id", id}, {"imp_per_kwh", 1000}, {"max_kw", 43}, {"added_at", 1663442848}});
+    }
+    const std::string associated = document.dump();
+    const auto box = crypto::seal_box(crypto::password_key(password, salt, cheap),
+                                      std::vector<std::uint8_t>(count * 32, 7),
+                                      std::vector<std::uint8_t>(associated.begin(), associated.end()));
+    document["nonce"] = crypto::encode_base64url(box.nonce);
+    document["sealed"] = crypto::encode_base64url(box.sealed);
+    BOOST_TEST_MESSAGE(document.dump().size() << " bytes");
+    write_secret_file(folder.keystore(), document.dump(), Existing::replace);
+
+    Keystore store = Keystore::open(folder.keystore(), password);
+    BOOST_TEST_REQUIRE(store.meters().size() == count);
+    BOOST_TEST(store.key(store.meters().back().id).text() == "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=");
+    std::string error;
+    std::size_t added = 0;
+    while (error.empty() && added < 100) {
+        error = error_of([&] { store.add(entry("more-" + std::to_string(added)), MasterKey::random()); });
+        ++added;
+    }
+    BOOST_TEST(is_usage_error(error, folder.keystore(), "full"));
+    BOOST_TEST(added > 1U); // it was not full to begin with
+    BOOST_TEST(Keystore::open(folder.keystore(), password).meters().size() == count + added - 1);
+    BOOST_TEST(store.meters().size() == count + added - 1);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

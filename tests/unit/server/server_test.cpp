@@ -1,0 +1,232 @@
+#include "server/server.hpp"
+#include "shared/reading_codec.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+using namespace pulsemeter;
+using namespace std::chrono_literals;
+
+namespace {
+
+// A broker that does as the test says.
+class ScriptedBus : public MessageBus {
+public:
+    void subscribe(const std::string& topic) override { subscribed.push_back(topic); }
+    bool publish(const std::string& topic, std::string_view payload, Retain retain) override
+    {
+        if (busy)
+            return false;
+        published.push_back({topic, std::string(payload), 1, retain == Retain::yes});
+        return true;
+    }
+    std::vector<BusEvent> take() override { return std::exchange(events, {}); }
+    std::chrono::steady_clock::time_point tick(std::chrono::steady_clock::time_point now) override
+    {
+        return now + 1h;
+    }
+    void close() override {}
+
+    std::vector<std::string> subscribed;
+    std::vector<Received> published;
+    std::vector<BusEvent> events;
+    bool busy = false;
+};
+
+// A disk that is full while `full` says so.
+class FillingLedger : public SqliteLedger {
+public:
+    FillingLedger() : SqliteLedger(":memory:", LedgerAccess::create) {}
+    std::vector<Appended> append(std::span<const IncomingReading> readings, WallTime received_at) override
+    {
+        if (full)
+            throw std::runtime_error("ledger.sqlite: the disk is full");
+        return SqliteLedger::append(readings, received_at);
+    }
+    bool full = false;
+};
+
+struct World {
+    MeterId hall = *MeterId::parse("hall");
+    crypto::MeterKeys keys = crypto::derive(crypto::MasterKey::random(), hall);
+    ScriptedBus bus;
+    FillingLedger ledger;
+    Tariff tariff = *Tariff::parse("0.39", "£");
+    std::vector<ServedMeter> added{{hall, keys, 43}};
+    std::string printed;
+    Server::SteadyTime now{1h};
+    WallTime wall{std::chrono::milliseconds(1'663'416'000'000)};
+
+    Server server;
+
+    explicit World(Detail detail)
+        : server({.bus = bus,
+                  .ledger = ledger,
+                  .tariff = tariff,
+                  .new_meters = [this] { return std::exchange(added, {}); },
+                  .print = [this](const std::string& lines) { printed += lines; },
+                  .detail = detail},
+                 "mqtt://scripted", 1)
+    {
+        bus.events.emplace_back(Connected{});
+        (void)turn();
+    }
+
+    Server::SteadyTime turn() { return server.turn(now, wall); }
+
+    [[nodiscard]] Received sealed(std::uint64_t sequence, std::uint64_t total) const
+    {
+        Reading reading;
+        reading.epoch = Epoch{1};
+        reading.sequence = Sequence{sequence};
+        reading.total = Pulses{total};
+        reading.measured_at = wall;
+        reading.clock = Clock::synchronised;
+        reading.uptime = 1min * sequence;
+        const Plaintext plaintext = encode(hall, UpMessage(reading));
+        return {keys.up_topic, crypto::Fernet(keys.up).seal(plaintext, 0, crypto::random_iv()), 1, false};
+    }
+    void arrive(const Received& message) { bus.events.emplace_back(message); }
+
+    [[nodiscard]] std::vector<DownMessage> answers() const
+    {
+        std::vector<DownMessage> opened;
+        crypto::Fernet down(keys.down);
+        for (const Received& message : bus.published) {
+            BOOST_TEST_REQUIRE(message.topic == keys.down_topic);
+            BOOST_TEST(!message.retained);
+            opened.push_back(decode_down(hall, down.open(message.payload).value().plaintext).value());
+        }
+        return opened;
+    }
+    [[nodiscard]] bool confirmed(std::uint64_t sequence) const
+    {
+        const auto all = answers();
+        return std::any_of(all.begin(), all.end(), [&](const DownMessage& message) {
+            const auto* range = std::get_if<Confirmation>(&message);
+            return range != nullptr && range->first.value <= sequence && sequence <= range->last.value;
+        });
+    }
+    [[nodiscard]] std::ptrdiff_t lines() const { return std::count(printed.begin(), printed.end(), '\n'); }
+};
+
+struct QuietWorld : World {
+    QuietWorld() : World(Detail::readings) {}
+};
+struct VerboseWorld : World {
+    VerboseWorld() : World(Detail::envelopes) {}
+};
+
+} // namespace
+
+BOOST_AUTO_TEST_SUITE(server_)
+
+BOOST_FIXTURE_TEST_CASE(a_reading_is_kept_confirmed_and_printed, QuietWorld)
+{
+    arrive(sealed(1, 48));
+    (void)turn();
+    BOOST_TEST(confirmed(1));
+    BOOST_TEST((ledger.summary(hall)->newest.total == Pulses{48}));
+    BOOST_TEST(lines() == 1);
+    BOOST_TEST(printed.find("Total Units = 48") != std::string::npos, printed);
+}
+
+BOOST_FIXTURE_TEST_CASE(D3_a_duplicate_is_confirmed_again_and_prints_nothing, QuietWorld)
+{
+    arrive(sealed(1, 48));
+    (void)turn();
+    bus.published.clear();
+    arrive(sealed(1, 48));
+    (void)turn();
+    BOOST_TEST(confirmed(1));
+    BOOST_TEST(lines() == 1);
+}
+
+BOOST_FIXTURE_TEST_CASE(P4_a_full_disk_confirms_nothing_until_it_has_room, QuietWorld)
+{
+    ledger.full = true;
+    arrive(sealed(1, 48));
+    const auto due = turn();
+    BOOST_TEST(bus.published.empty());
+    BOOST_TEST(printed == "");
+    BOOST_TEST((due > now && due <= now + 1s));
+
+    ledger.full = false;
+    (void)turn(); // before its time: not tried
+    BOOST_TEST(bus.published.empty());
+    now += 1s;
+    (void)turn();
+    BOOST_TEST(confirmed(1));
+    BOOST_TEST(lines() == 1);
+}
+
+BOOST_FIXTURE_TEST_CASE(what_waits_for_a_full_disk_is_bounded, QuietWorld)
+{
+    ledger.full = true;
+    const Received reading = sealed(1, 48);
+    for (std::size_t count = 0; count < Server::most_waiting + 1; ++count)
+        arrive(reading);
+    arrive(sealed(2, 49));
+    (void)turn();
+    ledger.full = false;
+    now += 1s;
+    (void)turn();
+    BOOST_TEST(confirmed(1));
+    BOOST_TEST(!confirmed(2)); // the meter will send it again
+}
+
+BOOST_FIXTURE_TEST_CASE(a_meter_that_is_added_is_served_within_a_second, QuietWorld)
+{
+    const MeterId attic = *MeterId::parse("attic");
+    added = {{attic, crypto::derive(crypto::MasterKey::random(), attic), 43}};
+    const std::string topic = added.front().keys.up_topic;
+    BOOST_TEST((turn() <= now + 1s));
+    BOOST_TEST((bus.subscribed == std::vector{keys.up_topic}));
+    now += 1s;
+    (void)turn();
+    BOOST_TEST((bus.subscribed == std::vector{keys.up_topic, topic}));
+}
+
+BOOST_FIXTURE_TEST_CASE(an_answer_that_the_bus_has_no_room_for_is_sent_later, QuietWorld)
+{
+    bus.busy = true;
+    arrive(sealed(1, 48));
+    BOOST_TEST((turn() <= now + 1s));
+    BOOST_TEST(bus.published.empty());
+    bus.busy = false;
+    (void)turn();
+    BOOST_TEST(confirmed(1));
+}
+
+BOOST_FIXTURE_TEST_CASE(an_answer_of_a_lost_connection_is_not_sent_on_the_next, QuietWorld)
+{
+    bus.busy = true;
+    arrive(sealed(1, 48));
+    (void)turn();
+    bus.events.emplace_back(Disconnected{"the broker went away"});
+    (void)turn();
+    bus.busy = false;
+    bus.events.emplace_back(Connected{});
+    (void)turn();
+    BOOST_TEST(bus.published.empty());
+}
+
+BOOST_FIXTURE_TEST_CASE(verbose_shows_the_envelope_of_everything_that_arrived, VerboseWorld)
+{
+    const Received first = sealed(1, 48);
+    arrive({keys.up_topic, "junk", 0, true});
+    arrive(first);
+    arrive(first);
+    (void)turn();
+    const std::string envelope = keys.up_topic + ", QoS 1, retain 0: " + first.payload + "\n";
+    BOOST_TEST(lines() == 4, printed);
+    BOOST_TEST(printed.find("no new reading in " + keys.up_topic + ", QoS 0, retain 1: junk\n") == 0,
+               printed);
+    BOOST_TEST(printed.find("\n    sealed in " + envelope) != std::string::npos, printed);
+    BOOST_TEST(printed.find("\nno new reading in " + envelope) != std::string::npos, printed);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
