@@ -55,9 +55,11 @@ Hello EnergyRegister::hello(const Nonce& nonce, const BootId& boot) const
 Greeting EnergyRegister::greet(const State& state)
 {
     ENSURE(!greeted_, "greeted twice");
-    ENSURE(std::max(state.highest_epoch, now_.epoch).value < UINT32_MAX, "epochs are used up");
+    // Both registers of a disk take their epochs from one series, and the server need not have heard of all of them.
+    const Epoch highest = std::max(state.highest_epoch, highest_epoch_);
+    ENSURE(highest.value < UINT32_MAX, "epochs are used up");
     greeted_ = true;
-    const Epoch next{std::max(state.highest_epoch, now_.epoch).value + 1};
+    const Epoch next{highest.value + 1};
     const bool server_knows = state.epoch.value != 0;
     const Pulses unnumbered{counted_ + (now_.epoch.value == 0 ? base_.total.value : 0)};
 
@@ -75,6 +77,7 @@ Greeting EnergyRegister::greet(const State& state)
 
     const bool ahead =
         state.highest_epoch > now_.epoch ||
+        (!server_knows && state.highest_epoch == now_.epoch) || // it took that epoch for the other source
         (state.epoch == now_.epoch && (state.sequence > now_.last || state.total > now_.numbered));
     if (!ahead)
         return Greeting::continued;

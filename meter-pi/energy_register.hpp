@@ -6,6 +6,7 @@
 
 #include "shared/reading.hpp"
 
+#include <algorithm>
 #include <optional>
 
 namespace pulsemeter {
@@ -42,7 +43,11 @@ enum class Greeting : std::uint8_t {
 
 class EnergyRegister {
 public:
-    explicit EnergyRegister(const StoredRegister& stored) : base_(stored), now_(stored) {}
+    // `highest_epoch`: the highest one that was ever given out beside this disk, whoever's it is.
+    explicit EnergyRegister(const StoredRegister& stored, Epoch highest_epoch = {})
+        : base_(stored), now_(stored), highest_epoch_(std::max(highest_epoch, stored.epoch))
+    {
+    }
 
     // The tally since the program's start; may not fall (ENSURE).
     void count(std::uint64_t pulses, const Quality& quality);
@@ -68,6 +73,7 @@ private:
 
     StoredRegister base_; // the register without the pulses of `counted_`
     StoredRegister now_;
+    Epoch highest_epoch_;
     Pulses epoch_base_; // the total that the new epoch starts from
     std::uint64_t counted_ = 0;
     Quality counted_quality_;

@@ -7,6 +7,7 @@
 #include "shared/reading_codec.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace pulsemeter {
 
@@ -14,6 +15,7 @@ namespace {
 
 constexpr std::chrono::seconds clock_step{2}; // more than an NTP daemon slews between two readings
 constexpr std::chrono::minutes complain_every{1};
+constexpr std::size_t most_unsent = 4 * Uplink::window;
 
 std::uint32_t bit(MeterEvent event)
 {
@@ -23,6 +25,15 @@ std::uint32_t bit(MeterEvent event)
 SteadyTime steady_now()
 {
     return std::chrono::steady_clock::now();
+}
+
+// Whether it is time to say it again; then it counts as said.
+bool is_due(std::optional<SteadyTime>& told)
+{
+    if (told && steady_now() - *told < complain_every)
+        return false;
+    told = steady_now();
+    return true;
 }
 
 std::uint64_t unix_seconds(WallTime time)
@@ -41,7 +52,7 @@ Meter::Meter(const MeterId& id, const crypto::MeterKeys& keys, std::chrono::seco
       open_(keys.down),
       interval_(interval),
       parts_(parts),
-      register_(stored),
+      register_(stored, parts.store.highest_epoch()),
       uplink_(register_.hello(nonce, host::boot_id()), seed),
       saved_(stored),
       events_(bit(MeterEvent::started))
@@ -77,12 +88,12 @@ void Meter::take_in_bus_events()
             connected_ = true;
             uplink_.connected(steady_now());
         } else if (const auto* loss = std::get_if<Disconnected>(&event)) {
-            if (connected_ || steady_now() - last_complaint_ >= complain_every) {
+            if (std::exchange(connected_, false))
+                told_of_broker_.reset();
+            if (is_due(told_of_broker_))
                 log::warning("{}; readings are kept and sent later", loss->reason);
-                last_complaint_ = steady_now();
-            }
-            connected_ = false;
             uplink_.disconnected();
+            unsent_.clear();
         } else {
             take_in_token(std::get<Received>(event));
         }
@@ -103,31 +114,36 @@ void Meter::take_in_token(const Received& received)
         log::warning("a sealed message is not for this meter: {}", text(message.error()));
         return;
     }
-    if (const auto* confirmation = std::get_if<Confirmation>(&*message)) {
+    const auto state = uplink_.received(*message, steady_now());
+    const auto* confirmation = std::get_if<Confirmation>(&*message);
+    const auto* refusal = std::get_if<Refused>(&*message);
+    if (confirmation != nullptr && uplink_.settled_some()) {
         confirmation_token_ = received.payload;
         report::confirmed(*confirmation);
     }
-    if (const auto* refusal = std::get_if<Refused>(&*message))
+    if (refusal != nullptr && uplink_.settled_some())
         log::warning(
             "the server refused reading {} of epoch {}: {}; it is held: see `meter-server held list`",
             refusal->sequence.value, refusal->epoch.value, text(refusal->reason));
+    if (state)
+        take_greeting(*state);
+}
 
-    const auto state = uplink_.received(*message, steady_now());
-    if (!state)
-        return;
-    switch (register_.greet(*state)) {
+void Meter::take_greeting(const State& state)
+{
+    switch (register_.greet(state)) {
     case Greeting::continued:
-        log::info("the server knows this meter up to reading {} of epoch {}", state->sequence.value,
-                  state->epoch.value);
+        log::info("the server knows this meter up to reading {} of epoch {}", state.sequence.value,
+                  state.epoch.value);
         break;
     case Greeting::first_epoch:
         log::info("the server greets a new {} register", text(register_.stored().source));
-        if (state->highest_epoch.value != 0 && register_.stored().source == Source::measured)
+        if (state.highest_epoch.value != 0 && register_.stored().source == Source::measured)
             events_ |= bit(MeterEvent::became_measured);
         break;
     case Greeting::recovered:
         log::warning("no register here: going on from the server's total of {} pulses in a new epoch",
-                     state->total.value);
+                     state.total.value);
         events_ |= bit(MeterEvent::register_recovered);
         break;
     case Greeting::server_was_ahead:
@@ -201,16 +217,19 @@ void Meter::commit_reading(const ReadingFacts& facts)
 // Before the greeting nothing is numbered, but the total is kept.
 void Meter::save_total()
 {
-    if (register_.stored() == saved_ && uplink_.confirmed().empty())
-        return;
     const StoredRegister now = register_.stored();
+    const bool counted = now != saved_;
+    if (!counted && uplink_.confirmed().empty() && condition_ == saved_condition_)
+        return;
     settle(parts_.store.commit(change(now)));
-    report::waiting(id_, now);
+    if (counted)
+        report::waiting(id_, now);
 }
 
 void Meter::settle(std::size_t thinned)
 {
     saved_ = register_.stored();
+    saved_condition_ = condition_;
     uplink_.settled();
     confirmation_token_.reset();
     if (thinned > 0) {
@@ -227,10 +246,10 @@ void Meter::settle(std::size_t thinned)
 void Meter::trouble(const std::string& what)
 {
     events_ |= bit(MeterEvent::disk_trouble);
-    if (what != disk_trouble_ || steady_now() - last_complaint_ >= complain_every) {
+    if (what != disk_trouble_)
+        told_of_disk_.reset();
+    if (is_due(told_of_disk_))
         log::error("{}; counting goes on, nothing is numbered or sent until the disk takes it", what);
-        last_complaint_ = steady_now();
-    }
     disk_trouble_ = what;
 }
 
@@ -244,7 +263,7 @@ void Meter::feed_uplink()
                 break;
         }
         if (uplink_.held_due(steady_now()))
-            uplink_.offer_held(parts_.store.held(Uplink::window), steady_now());
+            uplink_.offer_held(parts_.store.held(uplink_.held_after(), Uplink::held_at_once), steady_now());
     } catch (const StoreError& failure) {
         uplink_.postpone_held(steady_now());
         trouble(failure.what());
@@ -253,13 +272,20 @@ void Meter::feed_uplink()
 
 void Meter::send_messages()
 {
-    for (const Uplink::Send& send : uplink_.take_messages()) {
+    for (Uplink::Send& send : uplink_.take_messages())
+        unsent_.push_back(std::move(send));
+    while (!unsent_.empty()) {
+        const Uplink::Send& send = unsent_.front();
         const auto plain =
             std::visit([&](const auto& message) { return encode(id_, UpMessage{message}); }, send.message);
         const auto token = seal_.seal(plain, unix_seconds(host::wall_time()), crypto::random_iv());
-        // What is not taken now is sent again: readings until confirmed, a Hello until answered.
-        (void)parts_.bus.publish(keys_.up_topic, token, send.newest ? Retain::yes : Retain::no);
+        if (!parts_.bus.publish(keys_.up_topic, token, send.newest ? Retain::yes : Retain::no))
+            break; // the bus wakes us when there is room again
+        unsent_.pop_front();
     }
+    while (unsent_.size() > most_unsent)
+        unsent_
+            .pop_front(); // what is lost here is sent again: readings until confirmed, a Hello until answered
 }
 
 std::string Meter::condition(const Tally& tally) const

@@ -13,6 +13,7 @@
 #include "shared/message_bus.hpp"
 
 #include <chrono>
+#include <deque>
 #include <optional>
 #include <string>
 
@@ -27,6 +28,7 @@ public:
         EventLoop& loop;
     };
 
+    // `stored` is in the store. May throw what the store throws.
     Meter(const MeterId& id, const crypto::MeterKeys& keys, std::chrono::seconds interval,
           const StoredRegister& stored, Parts parts, const Nonce& nonce, std::uint64_t seed);
 
@@ -35,6 +37,7 @@ public:
 private:
     void take_in_bus_events();
     void take_in_token(const Received& received);
+    void take_greeting(const State& state);
     void take_reading();
     void commit_reading(const ReadingFacts& facts);
     void save_total();
@@ -56,13 +59,16 @@ private:
     Uplink uplink_;
 
     StoredRegister saved_; // as the disk has it
+    std::string saved_condition_;
+    std::deque<Uplink::Send> unsent_; // the bus was busy
     std::optional<std::string> confirmation_token_;
     std::string condition_;
     std::string disk_trouble_; // empty: the disk takes what it is given
     bool connected_ = false;
     std::uint32_t events_ = 0;                              // since the last stored reading
     std::optional<std::chrono::milliseconds> clock_offset_; // wall time less uptime, to notice a step
-    SteadyTime last_complaint_{};
+    std::optional<SteadyTime> told_of_disk_;
+    std::optional<SteadyTime> told_of_broker_;
 };
 
 } // namespace pulsemeter

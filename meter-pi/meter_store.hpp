@@ -1,7 +1,6 @@
 // Port: what outlives the meter program: the registers, the outbox of readings that the server has not
 // confirmed, and the last confirmation. One thread. Every call throws StoreError when the disk fails; then
-// nothing of the call has happened, and a later call may try again on a store opened anew (a failed fsync is
-// never retried as it was).
+// nothing of the call has happened, and a later call may try again: a commit is written anew, never its sync alone.
 #pragma once
 
 #include "meter-pi/energy_register.hpp"
@@ -46,6 +45,7 @@ public:
     virtual ~MeterStore() = default;
 
     [[nodiscard]] virtual std::optional<StoredRegister> load(Source source) = 0;
+    [[nodiscard]] virtual Epoch highest_epoch() = 0; // of either register or any reading here; 0: none
     [[nodiscard]] virtual std::optional<std::string> confirmation_token() = 0;
     [[nodiscard]] virtual std::string condition() = 0;
 
@@ -54,7 +54,7 @@ public:
 
     // Readings after `after` that are not held, oldest first, at most `most`.
     [[nodiscard]] virtual std::vector<Reading> outbox(const ReadingKey& after, std::size_t most) = 0;
-    [[nodiscard]] virtual std::vector<Reading> held(std::size_t most) = 0;
+    [[nodiscard]] virtual std::vector<Reading> held(const ReadingKey& after, std::size_t most) = 0;
     [[nodiscard]] virtual std::size_t outbox_size() = 0; // held ones included
     [[nodiscard]] virtual std::size_t held_size() = 0;
 };

@@ -353,6 +353,14 @@ std::optional<StoredRegister> SqliteMeterStore::load(Source source)
     });
 }
 
+Epoch SqliteMeterStore::highest_epoch()
+{
+    return impl_->run([](SQLite::Database& db) {
+        return Epoch{small(db.execAndGet("SELECT max(ifnull((SELECT max(epoch) FROM register), 0), "
+                                         "ifnull((SELECT max(epoch) FROM outbox), 0))"))};
+    });
+}
+
 std::optional<std::string> SqliteMeterStore::confirmation_token()
 {
     auto token = impl_->run([](SQLite::Database& db) { return Impl::noted(db, "confirmation"); });
@@ -405,9 +413,9 @@ std::vector<Reading> SqliteMeterStore::outbox(const ReadingKey& after, std::size
     return impl_->run([&](SQLite::Database& db) { return impl_->select(db, "held = 0", after, most); });
 }
 
-std::vector<Reading> SqliteMeterStore::held(std::size_t most)
+std::vector<Reading> SqliteMeterStore::held(const ReadingKey& after, std::size_t most)
 {
-    return impl_->run([&](SQLite::Database& db) { return impl_->select(db, "held <> 0", {}, most); });
+    return impl_->run([&](SQLite::Database& db) { return impl_->select(db, "held <> 0", after, most); });
 }
 
 std::size_t SqliteMeterStore::outbox_size()

@@ -26,11 +26,12 @@ public:
     void claim(const MeterId& meter);
 
     [[nodiscard]] std::optional<StoredRegister> load(Source source) override;
+    [[nodiscard]] Epoch highest_epoch() override;
     [[nodiscard]] std::optional<std::string> confirmation_token() override;
     [[nodiscard]] std::string condition() override;
     [[nodiscard]] std::size_t commit(const StoreChange& change) override;
     [[nodiscard]] std::vector<Reading> outbox(const ReadingKey& after, std::size_t most) override;
-    [[nodiscard]] std::vector<Reading> held(std::size_t most) override;
+    [[nodiscard]] std::vector<Reading> held(const ReadingKey& after, std::size_t most) override;
     [[nodiscard]] std::size_t outbox_size() override;
     [[nodiscard]] std::size_t held_size() override;
 

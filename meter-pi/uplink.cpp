@@ -39,6 +39,7 @@ void Uplink::disconnected()
 
 std::optional<State> Uplink::received(const DownMessage& message, SteadyTime now)
 {
+    settled_some_ = false;
     if (const auto* state = std::get_if<State>(&message)) {
         if (greeted_ || state->nonce != hello_.nonce) // an old answer, played again
             return std::nullopt;
@@ -50,7 +51,7 @@ std::optional<State> Uplink::received(const DownMessage& message, SteadyTime now
     if (const auto* confirmation = std::get_if<Confirmation>(&message))
         confirm(*confirmation, now);
     if (const auto* refusal = std::get_if<Refused>(&message)) {
-        in_flight_.erase({refusal->epoch, refusal->sequence});
+        settled_some_ = in_flight_.erase({refusal->epoch, refusal->sequence}) > 0;
         if (std::find(refused_.begin(), refused_.end(), *refusal) == refused_.end())
             refused_.push_back(*refusal);
     }
@@ -63,10 +64,14 @@ void Uplink::confirm(const Confirmation& confirmation, SteadyTime now)
     if (std::erase_if(held_out_, [&](const ReadingKey& at) {
             return at.epoch == confirmation.epoch && at.sequence >= confirmation.first &&
                    at.sequence <= confirmation.last;
-        }) > 0)
+        }) > 0) {
         held_at_ = std::min(held_at_, now + held_next);
-    in_flight_.erase(in_flight_.lower_bound({confirmation.epoch, confirmation.first}),
-                     in_flight_.upper_bound({confirmation.epoch, confirmation.last}));
+        settled_some_ = true;
+    }
+    const auto first = in_flight_.lower_bound({confirmation.epoch, confirmation.first});
+    const auto end = in_flight_.upper_bound({confirmation.epoch, confirmation.last});
+    settled_some_ |= first != end;
+    in_flight_.erase(first, end);
     // Neighbouring ranges become one, so that a month's backlog stays a short list.
     for (auto& known : confirmed_) {
         if (known.epoch == confirmation.epoch && confirmation.first.value <= known.last.value + 1 &&
@@ -130,7 +135,9 @@ void Uplink::offer_held(std::span<const Reading> rows, SteadyTime now)
         messages_.push_back({row, false});
         held_out_.push_back(key(row));
     }
-    held_at_ = now + held_resend;
+    const bool more = rows.size() >= held_at_once;
+    held_cursor_ = more ? key(rows.back()) : ReadingKey{};
+    held_at_ = now + (more ? std::chrono::steady_clock::duration{held_next} : held_resend);
 }
 
 void Uplink::postpone_held(SteadyTime now)

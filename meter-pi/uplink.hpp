@@ -26,7 +26,9 @@ public:
     static constexpr std::chrono::seconds first_resend{5};
     static constexpr std::chrono::seconds slowest_resend{60};
     static constexpr std::chrono::hours held_resend{1};
-    static constexpr std::chrono::seconds held_next{15}; // once the operator has accepted one
+    static constexpr std::chrono::seconds held_next{
+        15}; // to the next few, or once the operator has accepted one
+    static constexpr std::size_t held_at_once = 16;
 
     struct Send {
         std::variant<Hello, Reading> message;
@@ -40,10 +42,13 @@ public:
     void disconnected();
     // A State that answers our Hello, the first time; everything else is taken in.
     [[nodiscard]] std::optional<State> received(const DownMessage& message, SteadyTime now);
-    void stored(const Reading& newest, SteadyTime now);             // committed, so it may leave
-    void offer(std::span<const Reading> rows, SteadyTime now);      // what room() and after() asked for
-    void offer_held(std::span<const Reading> rows, SteadyTime now); // when held_due()
-    void postpone_held(SteadyTime now);                             // the disk could not be read
+    // Did the last message settle a reading that was on its way? A replayed one does not: no reason to say anything.
+    [[nodiscard]] bool settled_some() const { return settled_some_; }
+    void stored(const Reading& newest, SteadyTime now);        // committed, so it may leave
+    void offer(std::span<const Reading> rows, SteadyTime now); // what room() and after() asked for
+    void offer_held(std::span<const Reading> rows,
+                    SteadyTime now);    // when held_due(): those after held_after()
+    void postpone_held(SteadyTime now); // the disk could not be read
     void tick(SteadyTime now);
 
     // What is to be done.
@@ -51,6 +56,7 @@ public:
     [[nodiscard]] std::size_t room() const; // how many outbox rows it would take now
     [[nodiscard]] const ReadingKey& after() const { return cursor_; }
     [[nodiscard]] bool held_due(SteadyTime now) const;
+    [[nodiscard]] const ReadingKey& held_after() const { return held_cursor_; }
     [[nodiscard]] SteadyTime next_deadline() const;
 
     // What the store is to forget or set aside; kept until the commit that does it is done.
@@ -78,7 +84,9 @@ private:
     bool caught_up_ = false; // nothing lies behind the cursor
     ReadingKey ahead_;       // the newest reading sent past the backlog on this connection
     SteadyTime held_at_ = SteadyTime::max();
+    ReadingKey held_cursor_;           // every held row up to here was sent in this round
     std::vector<ReadingKey> held_out_; // the held ones sent last, unanswered
+    bool settled_some_ = false;
     std::vector<Send> messages_;
     std::vector<Confirmation> confirmed_;
     std::vector<Refused> refused_;

@@ -86,7 +86,7 @@ ExitCode run(const RunOptions& options)
     const auto history = store.load(Source::measured) ? History::fed_by_hardware : History::never_fed;
     OpenedSource opened = open_source(request, settings, history, random_number());
     const StoredRegister stored = register_of(store, opened.source, settings);
-    (void)store.commit({.register_now = stored}); // from here on the folder knows whose pulses it keeps
+    (void)store.commit({.register_now = stored, .condition = "starting"}); // from here on the folder knows whose pulses it keeps
 
     const crypto::MeterKeys keys = crypto::derive(settings.key, settings.id);
     show_last_confirmation(store, settings.id, keys.down);

@@ -105,6 +105,15 @@ class Hostile(Case):
         self.meter_.process.wait_out(r"hall  reading \d+: ", count=2)
         self.check_unmoved()
 
+    def test_B2_replayed_confirmations_fill_no_log(self):
+        answers = self.wait(lambda: self.tap_.seen(self.keys.down_topic), "answers")
+        for message in answers * 200:
+            self.tap_.publish(self.keys.down_topic, message.payload)
+        stored = len(self.meter_.process.wait_out(r"hall  reading \d+: "))
+        self.meter_.process.wait_out(r"hall  reading \d+: ", count=stored + 2)
+        lines = self.meter_.process.out().count("confirmed by the server")
+        self.assertLessEqual(lines, stored + 3, "one a reading, none a replay")
+
     def test_B2_I2_junk_and_giant_payloads(self):
         for topic in (self.keys.up_topic, self.keys.down_topic):
             for payload in (b"", b"48", b"\0" * 248, b"A" * 248, b"gAAAA" + b"B" * 243, os.urandom(247), os.urandom(249),

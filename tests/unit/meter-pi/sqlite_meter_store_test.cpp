@@ -118,11 +118,29 @@ BOOST_AUTO_TEST_CASE(I3_refused_readings_are_held_and_leave_the_queue)
     append(store, 2);
     const std::vector refused{Refused{Epoch{3}, Sequence{1}, RefusalReason::total_jumped}};
     (void)store.commit({.register_now = stored(2, 20), .reading = std::nullopt, .refused = refused});
-    BOOST_REQUIRE(store.held(10).size() == 1U);
-    BOOST_TEST((store.held(10).front() == reading(1)));
+    BOOST_REQUIRE(store.held({}, 10).size() == 1U);
+    BOOST_TEST((store.held({}, 10).front() == reading(1)));
     BOOST_TEST(store.outbox({}, 10).size() == 1U);
     BOOST_TEST(store.outbox_size() == 2U);
     BOOST_TEST(store.held_size() == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(C7_the_highest_epoch_is_that_of_both_registers_and_of_the_outbox)
+{
+    const Folder folder;
+    SqliteMeterStore store(folder.path, StoreAccess::own);
+    BOOST_TEST(store.highest_epoch().value == 0U);
+    append(store, 1); // of epoch 3
+    BOOST_TEST(store.highest_epoch().value == 3U);
+    StoredRegister simulated = stored(1, 1);
+    simulated.source = Source::simulated;
+    simulated.epoch = Epoch{7};
+    (void)store.commit({.register_now = simulated});
+    BOOST_TEST(store.highest_epoch().value == 7U);
+    Reading left = reading(2);
+    left.epoch = Epoch{9};
+    (void)store.commit({.register_now = stored(2, 20), .reading = left});
+    BOOST_TEST(store.highest_epoch().value == 9U);
 }
 
 BOOST_AUTO_TEST_CASE(D5_a_full_outbox_is_thinned_by_whole_old_readings_and_stays_bounded)

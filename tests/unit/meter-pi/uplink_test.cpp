@@ -205,4 +205,41 @@ BOOST_AUTO_TEST_CASE(I3_a_refused_reading_is_set_aside_and_sent_again_every_hour
     BOOST_TEST(meter.uplink.held_due(start + 63min)); // accepted: the next ones need not wait for their hour
 }
 
+BOOST_AUTO_TEST_CASE(I3_every_held_reading_has_its_turn_a_few_at_a_time)
+{
+    Greeted meter;
+    const auto held = readings(1, 40);
+    std::size_t sent = 0;
+    auto now = start + 61min;
+    for (int round = 0; round < 3; ++round) {
+        BOOST_REQUIRE(meter.uplink.held_due(now));
+        const std::size_t from = meter.uplink.held_after().sequence.value;
+        BOOST_TEST(from == sent);
+        const auto rows = std::span(held).subspan(from, std::min(Uplink::held_at_once, held.size() - from));
+        meter.uplink.offer_held(rows, now);
+        sent += meter.sent().size();
+        now += 20s;
+    }
+    BOOST_TEST(sent == 40U);
+    BOOST_TEST(!meter.uplink.held_due(now + 10min)); // all were sent: again in an hour, from the first on
+    BOOST_TEST(meter.uplink.held_due(now + 61min));
+    BOOST_TEST(meter.uplink.held_after().sequence.value == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(B2_what_is_played_again_settles_nothing)
+{
+    Greeted meter;
+    meter.uplink.stored(reading(1), start);
+    meter.uplink.stored(reading(2), start + 10s);
+    (void)meter.uplink.received(confirmation(1, 1), start);
+    BOOST_TEST(meter.uplink.settled_some());
+    (void)meter.uplink.received(confirmation(1, 1), start);
+    BOOST_TEST(!meter.uplink.settled_some());
+    const Refused refusal{Epoch{1}, Sequence{2}, RefusalReason::implausible_rate};
+    (void)meter.uplink.received(refusal, start);
+    BOOST_TEST(meter.uplink.settled_some());
+    (void)meter.uplink.received(refusal, start);
+    BOOST_TEST(!meter.uplink.settled_some());
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -55,7 +55,7 @@ std::ostream& operator<<(std::ostream& out, const Contents& contents)
 
 Contents contents(SqliteMeterStore& store)
 {
-    Contents found{store.load(Source::measured), store.outbox({}, 1'000), store.held(1'000),
+    Contents found{store.load(Source::measured), store.outbox({}, 1'000), store.held({}, 1'000),
                    store.confirmation_token(), store.condition()};
     BOOST_TEST(store.outbox_size() == found.outbox.size() + found.held.size());
     return found;
