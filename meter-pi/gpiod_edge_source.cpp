@@ -41,9 +41,11 @@ std::vector<ChipSeen> look_at_chips()
         try {
             chips.push_back(look_at(path));
         } catch (const std::system_error& error) {
-            // Any other one vanished while we looked.
-            if (error.code().value() == EACCES || error.code().value() == EPERM)
+            const int code = error.code().value();
+            if (code == EACCES || code == EPERM)
                 chips.push_back({.path = path, .access = ChipAccess::denied});
+            else if (code != ENOENT && code != ENXIO && code != ENODEV) // else it vanished while we looked
+                throw;
         }
     }
     std::sort(chips.begin(), chips.end(),

@@ -90,6 +90,13 @@ std::unique_ptr<EdgeSource> find_and_open(const GpioSettings& settings)
     return open_line(*line, settings);
 }
 
+OpenedSource waiting_for_line(const std::string& why, const EdgeReader::Opener& open_again)
+{
+    log::error("sensor missing: {}; the register keeps its total, counting goes on when the line is back",
+               why);
+    return {Source::measured, nullptr, why, open_again};
+}
+
 OpenedSource without_hardware(std::unique_ptr<EdgeSource> source)
 {
     return {Source::simulated, std::move(source), "", [] { return std::unique_ptr<EdgeSource>{}; }};
@@ -142,11 +149,13 @@ OpenedSource open_source(const SourceRequest& request, const MeterSettings& sett
     const EdgeReader::Opener open_again = [gpio = settings.gpio] { return find_and_open(gpio); };
     switch (decide(request.kind, presence_of(line), history)) {
     case SourceDecision::take_line:
-        return {Source::measured, open_line(*line, settings.gpio), "", open_again};
+        try {
+            return {Source::measured, open_line(*line, settings.gpio), "", open_again};
+        } catch (const SensorMissing& gone) { // between the look and the request
+            return waiting_for_line(gone.what(), open_again);
+        }
     case SourceDecision::wait_for_line:
-        log::error("sensor missing: {}; the register keeps its total, counting goes on when the line is back",
-                   line.error().message);
-        return {Source::measured, nullptr, line.error().message, open_again};
+        return waiting_for_line(line.error().message, open_again);
     case SourceDecision::refuse_missing:
         throw UsageError(line.error().message);
     case SourceDecision::refuse_simulating:

@@ -23,8 +23,9 @@ std::filesystem::path state_folder(const std::optional<std::string>& option)
     if (option)
         return *option;
     if (const auto systemd = variable("STATE_DIRECTORY"))
-        return *systemd;
-    if (const auto xdg = variable("XDG_STATE_HOME"))
+        return systemd->substr(0, systemd->find(':')); // the first of several
+    if (const auto xdg = variable("XDG_STATE_HOME");
+        xdg && xdg->front() == '/') // a relative one is as good as none
         return std::filesystem::path(*xdg) / "pulsemeter";
     if (const auto home = variable("HOME"))
         return std::filesystem::path(*home) / ".local/state/pulsemeter";

@@ -72,6 +72,13 @@ class Sources(Case):
         self.assertEqual(by_epoch, {1: {"simulated"}, 2: {"measured"}})
         self.assertIn("became_measured", self.server_.rows()[2, 1]["events"])
 
+    def test_C7_a_missing_sensor_is_reported_while_no_server_answers(self):
+        self.measured_register(5)
+        self.broker_.stop()
+        self.meter_.run("auto")
+        self.wait(lambda: "sensor missing" in self.meter_.status()["condition"], "the condition")
+        self.assertEqual(self.meter_.register("measured")["total_pulses"], 5)
+
     def test_C7_the_cost_of_a_measured_register_has_no_simulated_energy_in_it(self):
         self.measured_register(1000)
         self.meter_.run("auto")

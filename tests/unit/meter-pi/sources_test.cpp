@@ -50,6 +50,20 @@ BOOST_AUTO_TEST_CASE(gpio_never_simulates_and_simulate_never_takes_a_line)
     }
 }
 
+BOOST_AUTO_TEST_CASE(a_build_without_libgpiod_says_so)
+{
+#ifdef PULSEMETER_WITH_GPIOD
+    BOOST_TEST(gpio_support().starts_with("libgpiod 2"));
+#else
+    BOOST_TEST(gpio_support() == "without GPIO: simulation and replay only");
+    BOOST_CHECK_EXCEPTION((void)open_source({SourceKind::gpio, {}}, {}, History::never_fed, 1), UsageError,
+                          [](const UsageError& error) {
+                              return std::string(error.what()).find("without libgpiod 2") !=
+                                     std::string::npos;
+                          });
+#endif
+}
+
 BOOST_AUTO_TEST_CASE(the_words_of_the_command_line)
 {
     BOOST_TEST((SourceRequest::parse("auto").kind == SourceKind::automatic));
