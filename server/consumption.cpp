@@ -17,9 +17,11 @@ std::string kwh_text(Pulses pulses, MeterConstant constant, MilliwattHours start
     return decimal_text(milliwatt_hours, 6, 3);
 }
 
-bool is_stale(const Reading& newest, WallTime received_at, std::optional<std::chrono::milliseconds> interval,
-              WallTime now)
+bool is_stale(const Reading& newest, WallTime received_at, Delivery delivery,
+              std::optional<std::chrono::milliseconds> interval, WallTime now)
 {
+    if (newest.clock == Clock::unsynchronised && delivery == Delivery::retained)
+        return true;
     // Meters that send faster than once a second are not called stale for a hiccup of the network.
     const auto expected = std::clamp<std::chrono::milliseconds>(
         interval.value_or(default_interval), std::chrono::seconds(1), std::chrono::hours(24));

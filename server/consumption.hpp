@@ -27,9 +27,12 @@ struct ConsumedPulses {
 // Taken for a meter that has shown no interval yet.
 inline constexpr std::chrono::milliseconds default_interval = std::chrono::seconds(10);
 
-// Older than three intervals. The age is counted from the measurement if the meter's clock was synchronised,
-// so that a retained reading that arrives late does not make a meter fresh; else from the receipt.
-[[nodiscard]] bool is_stale(const Reading& newest, WallTime received_at,
+// retained: the broker had kept it, for who knows how long.
+enum class Delivery : std::uint8_t { live, retained };
+
+// Older than three intervals. The age is counted from the measurement if the meter's clock was synchronised, else from
+// the receipt of a live reading; a retained one alone never makes a meter fresh.
+[[nodiscard]] bool is_stale(const Reading& newest, WallTime received_at, Delivery delivery,
                             std::optional<std::chrono::milliseconds> interval, WallTime now);
 
 } // namespace pulsemeter

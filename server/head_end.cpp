@@ -40,6 +40,7 @@ struct HeadEnd::Batch {
     struct Origin {
         Meter* meter;
         std::size_t arrival;
+        Delivery delivery;
     };
     struct Greeting {
         Meter* meter;
@@ -100,8 +101,9 @@ void HeadEnd::take_in(const Arrival& arrival, std::size_t place, Batch& batch)
         return bad_token(meter, batch);
 
     if (const auto* reading = std::get_if<Reading>(&*message)) {
-        batch.readings.push_back({meter.id, *reading, meter.max_kw});
-        batch.origins.push_back({&meter, place});
+        const Delivery delivery = arrival.retained ? Delivery::retained : Delivery::live;
+        batch.readings.push_back({meter.id, *reading, meter.max_kw, delivery});
+        batch.origins.push_back({&meter, place, delivery});
     } else if (const auto* hello = std::get_if<Hello>(&*message); hello != nullptr && !arrival.retained) {
         if (batch.greeted.emplace(&meter, hello->nonce).second)
             batch.greetings.push_back({&meter, *hello});
@@ -117,11 +119,13 @@ void HeadEnd::settle(Batch& batch)
     ENSURE(appended.size() == batch.readings.size(), "a reading without an outcome");
     for (std::size_t place = 0; place < appended.size(); ++place) {
         const Reading& reading = batch.readings[place].reading;
-        const auto [meter, arrival] = batch.origins[place];
+        const auto [meter, arrival, delivery] = batch.origins[place];
         const Settled settled{meter, reading.epoch, reading.sequence};
         const Outcome& outcome = appended[place].outcome;
         if (std::holds_alternative<Accepted>(outcome))
-            batch.result.admitted.push_back({meter->id, reading, arrival});
+            batch.result.admitted.push_back({meter->id, reading, arrival, Novelty::first_time});
+        else if (std::holds_alternative<Duplicate>(outcome) && delivery == Delivery::retained)
+            batch.result.admitted.push_back({meter->id, reading, arrival, Novelty::known_already});
         if (std::holds_alternative<Accepted>(outcome) || std::holds_alternative<Duplicate>(outcome)) {
             batch.confirmed.push_back(settled);
             continue;

@@ -32,11 +32,15 @@ struct Outgoing {
     std::string payload;
 };
 
-// Accepted for the first time: a line to print. `arrival` is its place among the arrivals.
+enum class Novelty : std::uint8_t { first_time, known_already };
+
+// A line to print: accepted for the first time, or retained and known already (after a restart, where the meter stands).
+// `arrival` is its place among the arrivals.
 struct AdmittedReading {
     MeterId meter;
     Reading reading;
     std::size_t arrival = 0;
+    Novelty novelty = Novelty::first_time;
 };
 
 // Is already an event in the ledger; to be logged.

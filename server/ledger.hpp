@@ -5,6 +5,7 @@
 #pragma once
 
 #include "server/admission.hpp"
+#include "server/consumption.hpp"
 #include "shared/reading.hpp"
 
 #include <cstdint>
@@ -20,6 +21,7 @@ struct IncomingReading {
     MeterId meter;
     Reading reading;
     std::uint32_t max_kw = default_max_kw;
+    Delivery delivery = Delivery::live;
 };
 
 enum class Notice : std::uint8_t { first_time, repeated }; // has this refusal been recorded before?

@@ -146,6 +146,8 @@ std::string without_line_end(std::string text)
 {
     if (!text.empty() && text.back() == '\n')
         text.pop_back();
+    if (!text.empty() && text.back() == '\r') // an editor on Windows
+        text.pop_back();
     return text;
 }
 

@@ -128,7 +128,7 @@ Json meter_json(const MeterStatus& meter, const Tariff& tariff, WallTime now)
     json["source"] = text(newest.source);
     json["last_reading_at"] = utc_text(best_time(newest, summary.received_at));
     json["last_received_at"] = utc_text(summary.received_at);
-    json["stale"] = is_stale(newest, summary.received_at, summary.interval, now);
+    json["stale"] = is_stale(newest, summary.received_at, summary.delivery, summary.interval, now);
     json["refused"] = summary.refused;
     json["held"] = summary.held;
     return json;
@@ -136,8 +136,9 @@ Json meter_json(const MeterStatus& meter, const Tariff& tariff, WallTime now)
 
 std::string state_words(const MeterSummary& summary, WallTime now)
 {
-    std::string words =
-        is_stale(summary.newest, summary.received_at, summary.interval, now) ? "stale" : "fresh";
+    std::string words = is_stale(summary.newest, summary.received_at, summary.delivery, summary.interval, now)
+                            ? "stale"
+                            : "fresh";
     if (summary.held > 0) {
         words += fmt::format(", {} held (see held list)", summary.held);
     } else if (summary.refused > 0) {

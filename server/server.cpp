@@ -98,7 +98,12 @@ void Server::handle_waiting(SteadyTime now, WallTime wall)
         outgoing_.insert(outgoing_.end(), result.outgoing.begin(), result.outgoing.end());
         publish(); // before anything is printed: the meters wait
         const std::vector<Received> handled = std::exchange(waiting_, {});
-        tell(result, handled, wall);
+        try {
+            tell(result, handled, wall);
+        } catch (const std::exception& error) {
+            log::error("{}; {} readings are stored and confirmed, but not shown", error.what(),
+                       result.admitted.size());
+        }
     } catch (const std::exception& error) {
         ledger_due_ = now + ledger_backoff_.next();
         if (now >= next_ledger_trouble_told_) {
@@ -125,6 +130,8 @@ void Server::tell(const HeadEndResult& result, std::span<const Received> handled
         envelopes_before(admitted.arrival, "no new reading in");
         const auto used = parts_.ledger.consumption_until(admitted.meter, admitted.reading);
         lines += report::reading_line(admitted.meter, admitted.reading, wall, used, parts_.tariff);
+        if (admitted.novelty == Novelty::known_already)
+            lines.insert(lines.size() - 1, ", known already");
         envelopes_before(admitted.arrival + 1, "    sealed in");
     }
     envelopes_before(handled.size(), "no new reading in");

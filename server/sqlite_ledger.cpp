@@ -184,7 +184,7 @@ Appended append_one(LedgerFile& file, const IncomingReading& incoming, WallTime 
     if (std::holds_alternative<Accepted>(outcome)) {
         if (!life)
             life = start_epoch(file, incoming.meter, reading, now);
-        row::insert_reading(file, *life, reading, now, Standing::admitted);
+        row::insert_reading(file, *life, reading, now, Standing::admitted, incoming.delivery);
         settle_held(file, incoming.meter, *life, reading, now);
         return {outcome};
     }

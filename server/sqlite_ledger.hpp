@@ -29,12 +29,14 @@ struct LedgerReading {
     Reading reading;
     WallTime received_at{};
     Standing standing = Standing::admitted;
+    Delivery delivery = Delivery::live;
 };
 
 // Of a meter that has at least one reading. "Newest" is the highest (epoch, sequence) that counts.
 struct MeterSummary {
     Reading newest;
     WallTime received_at{};                  // of the newest
+    Delivery delivery = Delivery::live;      // of the newest
     std::vector<ConsumedPulses> consumption; // of the newest's source, over its epochs, one a meter constant
     std::optional<std::chrono::milliseconds> interval; // between the last two readings of one boot
     std::uint64_t refused = 0; // different readings that were ever refused, conflicts too

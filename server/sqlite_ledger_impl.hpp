@@ -15,7 +15,8 @@ namespace row {
 inline constexpr std::int64_t synchronised = 1;
 inline constexpr std::int64_t discarded = 2;
 inline constexpr std::int64_t overruled = 4; // accepted by the operator
-inline constexpr std::int64_t measured = 8;  // the source, for a discarded reading need not be its epoch's
+inline constexpr std::int64_t from_retained = 16;
+inline constexpr std::int64_t measured = 8; // the source, for a discarded reading need not be its epoch's
 
 [[nodiscard]] std::int64_t number(std::uint64_t value); // all of ours are at most 2^63−1
 [[nodiscard]] std::uint64_t natural(const SQLite::Column& column);
@@ -45,7 +46,7 @@ struct Held {
                                             Epoch epoch, Sequence sequence);
 [[nodiscard]] Reading decode_content(const MeterId& meter, const SQLite::Column& content);
 void insert_reading(LedgerFile& file, const Life& life, const Reading& reading, WallTime received_at,
-                    Standing standing);
+                    Standing standing, Delivery delivery = Delivery::live);
 void delete_held(LedgerFile& file, std::int64_t meter_key, Epoch epoch, Sequence sequence);
 void insert_event(LedgerFile& file, const LedgerEvent& event);
 

@@ -176,6 +176,7 @@ std::optional<MeterSummary> SqliteLedger::summary(const MeterId& meter)
         counts->executeStep();
         return MeterSummary{found.reading,
                             found.received_at,
+                            found.delivery,
                             consumption(file, *key, found.reading),
                             interval(file, life->id),
                             row::natural(counts->getColumn(0)),

@@ -58,7 +58,7 @@ std::int64_t boot_key(LedgerFile& file, const BootId& boot)
     return file.database().getLastInsertRowid();
 }
 
-std::int64_t flags_of(const Reading& reading, Standing standing)
+std::int64_t flags_of(const Reading& reading, Standing standing, Delivery delivery)
 {
     std::int64_t flags = 0;
     if (reading.clock == Clock::synchronised)
@@ -69,6 +69,8 @@ std::int64_t flags_of(const Reading& reading, Standing standing)
         flags |= discarded;
     if (standing == Standing::accepted_by_operator)
         flags |= overruled;
+    if (delivery == Delivery::retained)
+        flags |= from_retained;
     return flags;
 }
 
@@ -177,7 +179,7 @@ Reading decode_content(const MeterId& meter, const SQLite::Column& content)
 }
 
 void insert_reading(LedgerFile& file, const Life& life, const Reading& reading, WallTime received_at,
-                    Standing standing)
+                    Standing standing, Delivery delivery)
 {
     const auto query =
         file.query("INSERT INTO reading (life, sequence, total, measured, delay, boot, uptime, "
@@ -189,7 +191,7 @@ void insert_reading(LedgerFile& file, const Life& life, const Reading& reading, 
     query->bind(5, static_cast<std::int64_t>((received_at - reading.measured_at).count()));
     query->bind(6, boot_key(file, reading.boot));
     query->bind(7, static_cast<std::int64_t>(reading.uptime.count()));
-    query->bind(8, flags_of(reading, standing));
+    query->bind(8, flags_of(reading, standing, delivery));
     if (reading.power) {
         query->bind(9, reading.power->value);
     } else {
@@ -251,6 +253,7 @@ LedgerReading reading_from(SQLite::Statement& row, Epoch epoch, const EpochFacts
     unpack(row.getColumn(8), reading);
     found.received_at = reading.measured_at + std::chrono::milliseconds{row.getColumn(3).getInt64()};
     found.standing = standing_of(flags);
+    found.delivery = (flags & from_retained) != 0 ? Delivery::retained : Delivery::live;
     return found;
 }
 

@@ -7,6 +7,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <array>
@@ -65,14 +66,22 @@ struct EventLoop::Impl {
                              });
     }
 
+    bool terminal_is_there()
+    {
+        pollfd state{terminal->native_handle(), 0, 0};
+        return ::poll(&state, 1, 0) >= 0 && (state.revents & (POLLHUP | POLLERR | POLLNVAL)) == 0;
+    }
+
     void read_terminal()
     {
         std::array<char, 512> typed{};
         const ssize_t count = ::read(terminal->native_handle(), typed.data(), typed.size());
         if (count < 0 && (errno == EAGAIN || errno == EINTR))
             return;
+        if (count == 0 && terminal_is_there())
+            return; // Ctrl-D: what is typed next counts again
         if (count <= 0) {
-            terminal.reset(); // end of input, or the terminal is gone
+            terminal.reset(); // it is gone
         } else if (std::string_view(typed.data(), static_cast<std::size_t>(count)).find('\n') !=
                    std::string_view::npos) {
             stop = true;

@@ -1,6 +1,7 @@
 #include "server/commands/common.hpp"
 
 #include "server/keystore.hpp"
+#include "server/sqlite_ledger.hpp"
 #include "shared/errors.hpp"
 
 #include <CLI/CLI.hpp>
@@ -29,9 +30,22 @@ DataFolder chosen_folder(const std::optional<std::string>& data)
     throw UsageError("neither XDG_DATA_HOME nor HOME says where your data is: say --data DIR");
 }
 
+void refuse_lost_keystore(const DataFolder& folder)
+{
+    // An `init` that was interrupted leaves a ledger too, but an empty one.
+    if (folder.initialised() || !std::filesystem::exists(folder.ledger()) ||
+        SqliteLedger(folder.ledger(), LedgerAccess::read).events(1).empty())
+        return;
+    throw UsageError(
+        fmt::format("{} is missing, but there are readings in {}: put back a backup of the keystore, "
+                    "or move the folder away to begin anew (the meters then need new keys)",
+                    folder.keystore().string(), folder.ledger().string()));
+}
+
 DataFolder initialised_folder(const std::optional<std::string>& data)
 {
     DataFolder folder = chosen_folder(data);
+    refuse_lost_keystore(folder);
     folder.require_initialised();
     return folder;
 }

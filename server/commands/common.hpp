@@ -20,6 +20,9 @@ void add_data_option(CLI::App& command, std::optional<std::string>& data);
 [[nodiscard]] DataFolder chosen_folder(const std::optional<std::string>& data);      // for init
 [[nodiscard]] DataFolder initialised_folder(const std::optional<std::string>& data); // for all others
 
+// A ledger with readings but without the keystore is a loss, not a fresh start: UsageError that says so.
+void refuse_lost_keystore(const DataFolder& folder);
+
 void add_password_option(CLI::App& command, std::optional<std::filesystem::path>& file);
 
 [[nodiscard]] MeterId parse_meter_id(const std::string& text); // UsageError that says what an id looks like

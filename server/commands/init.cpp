@@ -44,6 +44,7 @@ void refuse_initialised(const DataFolder& folder)
             "second server say --data DIR",
             folder.path().string(), folder.settings().string()));
     }
+    refuse_lost_keystore(folder);
 }
 
 ExitCode init(const InitOptions& options)

@@ -39,6 +39,8 @@ void refuse_what_cannot_be(const DataFolder& folder, const MeterId& id, const st
     if (std::any_of(meters.begin(), meters.end(), [&](const MeterEntry& meter) { return meter.id == id; })) {
         throw UsageError(fmt::format("there is a meter \"{}\" already: take another id", id.text()));
     }
+    if (out.empty())
+        throw UsageError("--out: the file's name is empty");
     std::error_code ignored;
     if (std::filesystem::symlink_status(out, ignored).type() != std::filesystem::file_type::not_found) {
         throw UsageError(

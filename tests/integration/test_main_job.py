@@ -128,6 +128,16 @@ class MainJob(Case):
         self.assertEqual(opened[0], ("Confirmation", {"epoch": 1, "first": register["sequence"],
                                                       "last": register["sequence"]}))
 
+    def test_a_restarted_server_shows_where_the_meter_stands(self):
+        _, server, meter = self.all_running()
+        meter.process.wait_out(r"confirmed by the server", count=3)
+        meter.process.stop()
+        self.wait_equal_totals(server, meter)
+        server.process.stop()
+        server.run()
+        units = meter.register()["total_pulses"]
+        server.process.wait_out(rf"hall  Total Units = {units}, .*, simulated, known already$")
+
     def test_only_the_newest_reading_is_retained(self):
         broker, server, meter = self.all_running()
         meter.process.wait_out(r"confirmed by the server", count=3)

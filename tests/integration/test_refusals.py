@@ -220,6 +220,29 @@ class Folders(Case):
             os.chown(path, 65534, 65534)
         return self.assert_refused(self.run_command([*NOBODY, copy, *command[1:]]), 2, *words)
 
+    def test_a_lost_keystore_is_a_loss_and_no_fresh_start(self):
+        self.server_.run()
+        self.meter_.run()
+        self.meter_.process.wait_out(r"confirmed by the server")
+        self.meter_.process.stop()
+        self.server_.process.stop()
+        settings = (self.server_.data / "server.toml").read_bytes()
+        (self.server_.data / "keystore.json").unlink()
+        for words in (["status"], ["init", "--broker", "mqtt://elsewhere"], ["run"]):
+            command = self.server_.arguments(*words, password=words[0] != "status")
+            self.assert_refused(self.run_command(command), 2, "keystore.json", "backup")
+        self.assertEqual((self.server_.data / "server.toml").read_bytes(), settings)
+
+    def test_closed_standard_streams_are_no_file_of_ours(self):
+        command = self.server_.arguments("run", password=True)
+        process = Process(self, "meter-server", ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command])
+        self.meter_.run()
+        self.meter_.process.wait_out(r"confirmed by the server", count=3)
+        process.stop()
+        for file in self.server_.data.iterdir():
+            self.assertNotIn(b"Total Units", file.read_bytes(), file.name)
+            self.assertNotIn(b"meter-server info", file.read_bytes(), file.name)
+
     def test_an_unwritable_state_folder(self):
         state = self.folder / "state"
         state.mkdir(mode=0o555)

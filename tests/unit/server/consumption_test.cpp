@@ -47,30 +47,31 @@ BOOST_AUTO_TEST_CASE(a_meter_is_stale_after_three_intervals)
 {
     Reading newest = sample(1, 5, 100);
     const WallTime received = newest.measured_at + 1s;
-    BOOST_TEST(!is_stale(newest, received, 20s, newest.measured_at + 60s));
-    BOOST_TEST(is_stale(newest, received, 20s, newest.measured_at + 60'001ms));
-    BOOST_TEST(!is_stale(newest, received, std::nullopt, newest.measured_at + 30s));
-    BOOST_TEST(is_stale(newest, received, std::nullopt, newest.measured_at + 30'001ms));
+    BOOST_TEST(!is_stale(newest, received, Delivery::live, 20s, newest.measured_at + 60s));
+    BOOST_TEST(is_stale(newest, received, Delivery::live, 20s, newest.measured_at + 60'001ms));
+    BOOST_TEST(!is_stale(newest, received, Delivery::live, std::nullopt, newest.measured_at + 30s));
+    BOOST_TEST(is_stale(newest, received, Delivery::live, std::nullopt, newest.measured_at + 30'001ms));
 }
 
 BOOST_AUTO_TEST_CASE(a_late_receipt_does_not_make_an_old_measurement_fresh)
 {
     Reading newest = sample(1, 5, 100);
     const WallTime received = newest.measured_at + 24h;
-    BOOST_TEST(is_stale(newest, received, 10s, received + 1s));
+    BOOST_TEST(is_stale(newest, received, Delivery::live, 10s, received + 1s));
     newest.clock = Clock::unsynchronised; // its time says nothing
-    BOOST_TEST(!is_stale(newest, received, 10s, received + 1s));
+    BOOST_TEST(!is_stale(newest, received, Delivery::live, 10s, received + 1s));
+    BOOST_TEST(is_stale(newest, received, Delivery::retained, 10s, received + 1s));
     newest.measured_at = received + 24h;
     newest.clock = Clock::synchronised; // nor does one from the future
-    BOOST_TEST(is_stale(newest, received, 10s, received + 31s));
+    BOOST_TEST(is_stale(newest, received, Delivery::live, 10s, received + 31s));
 }
 
 BOOST_AUTO_TEST_CASE(intervals_that_make_no_sense_are_bounded)
 {
     const Reading newest = sample(1, 5, 100);
-    BOOST_TEST(!is_stale(newest, newest.measured_at, 1ms, newest.measured_at + 3s));
-    BOOST_TEST(
-        is_stale(newest, newest.measured_at, std::chrono::milliseconds::max(), newest.measured_at + 73h));
+    BOOST_TEST(!is_stale(newest, newest.measured_at, Delivery::live, 1ms, newest.measured_at + 3s));
+    BOOST_TEST(is_stale(newest, newest.measured_at, Delivery::live, std::chrono::milliseconds::max(),
+                        newest.measured_at + 73h));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

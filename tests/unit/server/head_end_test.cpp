@@ -158,15 +158,20 @@ BOOST_FIXTURE_TEST_CASE(D3_a_duplicate_is_confirmed_again_and_not_told_again, Se
     BOOST_TEST(again.admitted.empty());
 }
 
-BOOST_FIXTURE_TEST_CASE(a_retained_reading_is_taken_like_any_other, Server)
+BOOST_FIXTURE_TEST_CASE(a_retained_reading_is_taken_like_any_other_and_told_even_if_known, Server)
 {
     const std::string token = pi.seal(sample(1, 9, 90));
     const Arrival retained{pi.keys.up_topic, token, 1, true};
     for (int time = 0; time < 2; ++time) {
         const auto result = head_end.handle(std::span(&retained, 1), noon);
         BOOST_TEST((pi.received(result) == std::vector{confirmation(1, 9, 9)}));
-        BOOST_TEST(result.admitted.size() == (time == 0 ? 1U : 0U));
+        BOOST_TEST_REQUIRE(result.admitted.size() == 1U);
+        BOOST_TEST(
+            (result.admitted[0].novelty == (time == 0 ? Novelty::first_time : Novelty::known_already)));
     }
+    BOOST_TEST((ledger.summary(kitchen)->delivery == Delivery::retained));
+    (void)deliver_readings({sample(1, 10, 91)});
+    BOOST_TEST((ledger.summary(kitchen)->delivery == Delivery::live));
 }
 
 BOOST_FIXTURE_TEST_CASE(an_admitted_reading_names_its_place_among_the_arrivals, Server)

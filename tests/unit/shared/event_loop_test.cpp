@@ -216,6 +216,18 @@ BOOST_AUTO_TEST_CASE(end_of_input_is_not_enter)
     BOOST_TEST(at_a_terminal("words\x04", body) == as_expected);
 }
 
+BOOST_AUTO_TEST_CASE(enter_after_the_end_of_input_asks_for_the_end)
+{
+    const auto body = [] {
+        EventLoop loop;
+        loop.stop_on_enter();
+        for (int turn = 0; turn < 100 && !loop.stop_requested(); ++turn)
+            loop.wait_until(soon());
+        return verdict(loop.stop_requested());
+    };
+    BOOST_TEST(at_a_terminal("\x04\n", body) == as_expected);
+}
+
 BOOST_AUTO_TEST_CASE(the_terminal_of_the_shell_stays_blocking)
 {
     BOOST_TEST(at_a_terminal("", [] {
