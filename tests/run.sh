@@ -13,16 +13,16 @@ usage: tests/run.sh [--quick | --only STAGE] [--long] [--help]
 Installs what is missing (by apt, saying what before it does), builds, and runs every test. The stages:
   format       the layout of the sources (clang-format)
   dev          GCC, warnings are errors: unit and property tests
-  asan         clang, AddressSanitizer and UndefinedBehaviorSanitizer
+  asan         clang, AddressSanitizer and UndefinedBehaviorSanitizer; without libgpiod
   tsan         clang, ThreadSanitizer
   pi           cross-built for the Pi, run in an emulator; the program asks for no newer C library
   tidy         clang-tidy
-  integration  both programs and a real broker
+  integration  both programs as a user builds them and a real broker; quickstart.sh
   hil          meter-pi on an emulated board with a real kernel and real GPIO edges
 
   --quick      format and dev only
   --only STAGE that stage only
-  --long       the integration tests with the long figures of their requirements, and quickstart.sh
+  --long       the integration tests with the long figures of their requirements
 
 Ends at the first stage that fails. What each stage printed lies in build/logs/STAGE.log.
 The last line counts tests: "N passed, N failed". What was skipped is listed and counts as neither.
@@ -37,7 +37,7 @@ while [ $# -gt 0 ]; do
       [[ $# -ge 2 && " ${stages[*]} " == *" $2 "* ]] || wrong_usage "--only wants one of: ${stages[*]}"
       stages=("$2")
       shift ;;
-    --long) long=(--long --quickstart) ;;
+    --long) long=(--long) ;;
     --help) usage; exit 0 ;;
     *) wrong_usage "unknown argument $1" ;;
   esac
@@ -83,7 +83,9 @@ run_ctest() { # PRESET [WRAPPER…]
   "$@" ctest --preset "$preset" -j "$(nproc)" --no-tests=error --output-junit "$PWD/build/logs/$preset.xml"
 }
 
-stage_format() { git ls-files '*.cpp' '*.hpp' | xargs clang-format --dry-run -Werror; }
+stage_format() {
+  find shared meter-pi server tests \( -name '*.cpp' -o -name '*.hpp' \) -print0 | xargs -0 clang-format --dry-run -Werror
+}
 stage_dev() {
   build dev
   run_ctest dev
@@ -102,17 +104,17 @@ stage_pi() {
   run_ctest pi
 }
 stage_tidy() {
-  build dev
-  run-clang-tidy -quiet -p build/dev -j "$(nproc)" "$PWD/(shared|meter-pi|server|tests)/.*\.cpp$"
+  build asan clang++ # whose precompiled headers clang-tidy can read
+  run-clang-tidy -quiet -p build/asan -j "$(nproc)" "$PWD/(shared|meter-pi|server|tests)/.*\.cpp$"
 }
 stage_integration() {
-  build dev
-  /usr/bin/python3 tests/integration/run.py build/dev "${long[@]}"
+  build release
+  /usr/bin/python3 tests/integration/run.py build/release --quickstart "${long[@]}"
 }
 stage_hil() {
-  build dev
+  build release
   build pi
-  /usr/bin/python3 tests/hil/test_board.py build/dev build/pi
+  /usr/bin/python3 tests/hil/test_board.py build/release build/pi
 }
 
 passed=0 failed=0 skipped=()

@@ -103,7 +103,7 @@ def main():
     if options.k:
         names = [name for name in names if any(fnmatch.fnmatchcase(name, f"*{word}*") for word in options.k)]
     # the slow ones first, so that none of them is alone at the end
-    names.sort(key=lambda name: not any(word in name for word in ("kill_9", "D4", "D6", "quickstart")))
+    names.sort(key=lambda name: not any(word in name for word in ("killed_9", "kill_9", "D4", "D6", "quickstart")))
 
     limit = LONG_TEST_LIMIT if options.long or options.quickstart else TEST_LIMIT
     waiting, running, counts = list(names), [], {"passed": 0, "failed": 0, "skipped": 0}

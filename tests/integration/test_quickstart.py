@@ -1,10 +1,10 @@
-"""./quickstart.sh twice in a row. It builds build/release, so run.py takes it in with --quickstart only."""
+"""./quickstart.sh as a user starts it. It builds build/release, so run.py takes it in with --quickstart only."""
 import pathlib
 import re
 import subprocess
 import tempfile
 
-from harness import ROOT, Case
+from harness import ROOT, Case, Process, Terminal
 
 
 class Quickstart(Case):
@@ -31,6 +31,16 @@ class Quickstart(Case):
     def test_the_main_job_twice_in_a_row(self):
         self.run_once()
         self.run_once()
+
+    def test_enter_and_ctrl_c_end_it_cleanly(self):
+        for typed in ("\n", "\x03"):
+            terminal = Terminal(self)
+            process = Process(self, "quickstart", [ROOT / "quickstart.sh"], **terminal.popen_arguments())
+            process.wait_out(r"^Press Enter to end\.$", timeout=3000)
+            process.wait_out(r"^server .*Total Units")
+            terminal.type(typed)
+            self.assertEqual(process.wait_exit(), 0, f"after {typed!r}\n{self.tails()}")
+            self.assertRegex(process.out(), r"(?s)What the server knows.*hall .* kWh")
 
     def test_wrong_usage(self):
         for words in (["--nonsense"], ["--seconds"], ["--seconds", "x"], ["--seconds", "0"]):
