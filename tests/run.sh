@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 source toolchains/install-missing.sh
 
-stages=(format dev asan tsan pi tidy integration hil) long=()
+stages=(format dev asan tsan pi tidy wiring integration hil) long=()
 usage() {
   cat <<HELP
 usage: tests/run.sh [--quick | --only STAGE] [--long] [--help]
@@ -17,6 +17,7 @@ Installs what is missing (by apt, saying what before it does), builds, and runs 
   tsan         clang, ThreadSanitizer
   pi           cross-built for the Pi, run in an emulator; the program asks for no newer C library
   tidy         clang-tidy
+  wiring       the sensor circuits simulated, and their drawings
   integration  both programs and a real broker
   hil          meter-pi on an emulated board with a real kernel and real GPIO edges
 
@@ -62,6 +63,7 @@ set_up() {
   ! wants tidy || needed+=(clang-tidy)
   ! wants pi hil || needed+=(g++-aarch64-linux-gnu qemu-user)
   ! wants hil || needed+=(qemu-system-arm device-tree-compiler)
+  ! wants wiring || needed+=(ngspice)
   install_missing build/logs/apt.log "${needed[@]}"
   [ "$major" != 12 ] || toolchains/make-sysroot.sh native 2>&1
   ! wants pi hil || toolchains/make-sysroot.sh pi 2>&1
@@ -105,6 +107,7 @@ stage_tidy() {
   build dev
   run-clang-tidy -quiet -p build/dev -j "$(nproc)" "$PWD/(shared|meter-pi|server|tests)/.*\.cpp$"
 }
+stage_wiring() { /usr/bin/python3 tests/wiring/test_circuits.py; }
 stage_integration() {
   build dev
   /usr/bin/python3 tests/integration/run.py build/dev "${long[@]}"
