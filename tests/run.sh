@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 source toolchains/install-missing.sh
 
-stages=(format dev asan tsan pi tidy wiring integration hil) long=()
+stages=(format dev asan tsan pi tidy wiring integration hil) long=() quickstart=()
 usage() {
   cat <<HELP
 usage: tests/run.sh [--quick | --only STAGE] [--long] [--help]
@@ -23,7 +23,7 @@ Installs what is missing (by apt, saying what before it does), builds, and runs 
 
   --quick      format and dev only
   --only STAGE that stage only
-  --long       the integration tests with the long figures of their requirements, and quickstart.sh
+  --long       with the long figures of the requirements (integration, hil), and quickstart.sh
 
 Ends at the first stage that fails. What each stage printed lies in build/logs/STAGE.log.
 The last line counts tests: "N passed, N failed". What was skipped is listed and counts as neither.
@@ -38,7 +38,7 @@ while [ $# -gt 0 ]; do
       [[ $# -ge 2 && " ${stages[*]} " == *" $2 "* ]] || wrong_usage "--only wants one of: ${stages[*]}"
       stages=("$2")
       shift ;;
-    --long) long=(--long --quickstart) ;;
+    --long) long=(--long) quickstart=(--quickstart) ;;
     --help) usage; exit 0 ;;
     *) wrong_usage "unknown argument $1" ;;
   esac
@@ -62,7 +62,7 @@ set_up() {
   ! wants asan tsan || needed+=(clang libclang-rt-dev llvm)
   ! wants tidy || needed+=(clang-tidy)
   ! wants pi hil || needed+=(g++-aarch64-linux-gnu qemu-user)
-  ! wants hil || needed+=(qemu-system-arm device-tree-compiler)
+  ! wants hil || needed+=(qemu-system-arm device-tree-compiler e2fsprogs)
   ! wants wiring || needed+=(ngspice)
   install_missing build/logs/apt.log "${needed[@]}"
   [ "$major" != 12 ] || toolchains/make-sysroot.sh native 2>&1
@@ -110,12 +110,12 @@ stage_tidy() {
 stage_wiring() { /usr/bin/python3 tests/wiring/test_circuits.py; }
 stage_integration() {
   build dev
-  /usr/bin/python3 tests/integration/run.py build/dev "${long[@]}"
+  /usr/bin/python3 tests/integration/run.py build/dev "${long[@]}" "${quickstart[@]}"
 }
 stage_hil() {
   build dev
   build pi
-  /usr/bin/python3 tests/hil/test_board.py build/dev build/pi
+  /usr/bin/python3 tests/hil/run.py build/dev build/pi "${long[@]}"
 }
 
 passed=0 failed=0 skipped=()
