@@ -239,7 +239,7 @@ class Board:
 
     def remove_chip(self) -> None:
         """The GPIO controller vanishes from under whoever has lines of it, as a removed module's or overlay's does."""
-        self.run(f"echo {CHIP} >{DRIVER}/unbind; until ! pidof fence; do sleep 0.1; done")
+        self.run(f"kill $(pidof fence); while pidof fence; do sleep 0.1; done; echo {CHIP} >{DRIVER}/unbind")
 
     def return_chip(self) -> None:
         self.run(f"echo {CHIP} >{DRIVER}/bind")

@@ -16,6 +16,7 @@ import struct
 import subprocess
 import tempfile
 import threading
+from collections.abc import Callable
 
 SECTOR = 512
 SIZE = 16 << 20
@@ -38,6 +39,7 @@ class Disk:
             file.truncate(SIZE)
         subprocess.run([MKE2FS, "-q", "-t", "ext4", "-m", "0", self.image], check=True, capture_output=True)
         self._cache: dict[int, bytes] = {}  # sector → what is not flushed
+        self._writes_left, self._cut_power = 0, None
         self._idle = threading.Event()  # nobody is connected
         self._idle.set()
         self._sockets = tempfile.TemporaryDirectory(prefix="disk-")
@@ -61,8 +63,13 @@ class Disk:
         return ["-drive", f"file=nbd:unix:{self._sockets.name}/nbd,if=none,id=disk,format=raw,cache=writeback",
                 "-device", "virtio-blk-pci,drive=disk,write-cache=on"]
 
+    def cut_at_write(self, count: int, cut_power: Callable[[], None]) -> None:
+        """Calls `cut_power` when the guest has written for the count-th time from now, and takes nothing more."""
+        self._writes_left, self._cut_power = count, cut_power
+
     def cut(self, chance: random.Random) -> tuple[int, int]:
         """QEMU is dead: how many cached sectors were lost, and how many were kept."""
+        self._cut_power = None
         self._idle.wait(10)
         share = chance.choice([0, chance.random(), 1])
         kept = {sector: data for sector, data in self._cache.items() if chance.random() < share}
@@ -126,6 +133,11 @@ class Disk:
                 elif kind == WRITE:
                     for place in range(0, length, SECTOR):
                         self._cache[(offset + place) // SECTOR] = data[place:place + SECTOR]
+                    if self._cut_power:
+                        self._writes_left -= 1
+                        if self._writes_left <= 0:
+                            self._cut_power()
+                            return
                 elif kind == FLUSH:
                     self._write_out(self._cache)
                     self._cache = {}

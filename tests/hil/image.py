@@ -17,7 +17,7 @@ MODULES = ["net/core/failover", "drivers/net/net_failover", "drivers/net/virtio_
            "lib/crc16", "fs/mbcache", "fs/jbd2/jbd2", "fs/ext4/ext4", "drivers/block/virtio_blk"]
 LIBRARIES = ["ld-linux-aarch64.so.1", "libc.so.6", "libm.so.6"]
 APPLETS = ["sh", "cat", "ls", "ip", "kill", "pidof", "sleep", "mkdir", "grep", "tail", "date", "sync", "free",
-           "dmesg", "touch", "rm", "cp", "chmod", "chown", "su", "mktemp", "sed", "head", "tr", "base64", "uname"]
+           "dmesg", "touch", "rm", "cp", "chmod", "chown", "su", "mktemp", "sed", "head", "tr", "base64", "uname", "seq"]
 
 
 def kernel(board_tree: pathlib.Path) -> pathlib.Path:

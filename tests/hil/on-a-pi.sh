@@ -52,7 +52,12 @@ on_pi() { "${SSH:-ssh}" "$host" "$1"; }
 folder=$(on_pi 'mktemp -d /tmp/pulsemeter-XXXXXX') || fail "cannot log in to $host"
 [[ $folder == /tmp/pulsemeter-* ]] || fail "unexpected answer of $host: $folder"
 clean_up() {
-  on_pi "[ ! -e $folder/pid ] || kill \$(cat $folder/pid); rm -r $folder" </dev/null >/dev/null 2>&1 ||
+  # It may be ending a reading: 10 s at most.
+  on_pi "cd /tmp; if [ -e $folder/pid ]; then
+      pid=\$(cat $folder/pid); kill \$pid
+      for turn in \$(seq 100); do kill -0 \$pid 2>/dev/null || break; sleep 0.1; done
+    fi
+    rm -r $folder" </dev/null >/dev/null 2>&1 ||
     printf 'on-a-pi.sh: %s is left on %s\n' "$folder" "$host" >&2
 }
 trap clean_up EXIT

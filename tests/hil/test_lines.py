@@ -97,4 +97,5 @@ class Vanishing(BoardCase):
         measured = [row for row in self.head_end.readings() if row["source"] == "measured"]
         self.assertEqual(measured[-1]["total_pulses"], 100)
         self.assertGreater(self.registers()["simulated"]["total_pulses"], 0)
+        self.stop_meter()
         self.assertRegex(self.refused("simulate"), "fed by hardware")
