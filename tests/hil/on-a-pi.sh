@@ -118,4 +118,6 @@ send() { # COUNT ON_US OFF_US
 send 1000 30000 30000 # the shortest that an S0 output may make
 send 5000 4200 4200   # 119 a second
 send 1000 2000 18000  # short flashes
+sleep 2 # two readings later
+[ "$(register total_pulses)" = "$expected" ] || fail "the total has grown after the last pulse: noise on the pin?"
 echo "all $expected pulses counted, $(register missed_edges) edges missed, $(register glitches) glitches"

@@ -17,7 +17,7 @@ WIDTHS = [0.002, 0.005, 0.010, 0.030, 0.060, 0.100]  # seconds lit, and as many 
 PULSES = 4  # in each simulation, and then dark
 MARGIN = 0.3  # volts below V_IL and above V_IH
 LOWEST, HIGHEST = -0.3, 3.3 + 0.3
-SHORTEST = 0.001  # seconds: the filter's widest min_width (meter-pi's default is at most this)
+SHORTEST = 0.001  # seconds: meter-pi's filter takes no longer min_width of itself
 DRAWINGS = ["lm393", "phototransistor", "s0", "header", "placement"]
 
 
@@ -38,15 +38,13 @@ def problems(trace: Trace, width: float) -> list[str]:
     found = []
     if min(trace.pin) < LOWEST or max(trace.pin) > HIGHEST:
         found.append(f"{min(trace.pin):.2f} to {max(trace.pin):.2f} V at the pin")
-    # Each phase's level is what it has come to at its end.
-    for phase in range(1, 2 * PULSES + 2):
-        end = phase * width
-        volts = next(v for t, v, later in zip(trace.time, trace.pin, [*trace.time[1:], 1e9]) if later >= end - 1e-5)
+    for phase in range(1, 2 * PULSES + 2):  # dark, lit, dark …: the pin has come to rest in the second half of each
+        rest = [volts for time, volts in zip(trace.time, trace.pin) if phase - 0.5 <= time / width <= phase - 0.01]
         lit = phase % 2 == 0
-        if lit and volts > V_IL - MARGIN:
-            found.append(f"only down to {volts:.2f} V while lit")
-        if not lit and volts < V_IH + MARGIN:
-            found.append(f"only up to {volts:.2f} V while dark")
+        if lit and max(rest) > V_IL - MARGIN:
+            found.append(f"only down to {max(rest):.2f} V while lit")
+        if not lit and min(rest) < V_IH + MARGIN:
+            found.append(f"only up to {min(rest):.2f} V while dark")
     runs = low_runs(trace)
     if len(runs) != PULSES:
         found.append(f"{len(runs)} pulses")
