@@ -89,10 +89,12 @@ found = [each for each in json.loads(text)['registers'] if each['source'] == 'me
 print(found[0]['$1'] if found else '')"
 }
 show_errors() { on_pi "tail -n 5 $folder/err" </dev/null >&2 || true; }
-wait_for() { # TOTAL: 30 s at most
-  local total='' deadline=$((SECONDS + 30))
-  while [ "$total" != "$1" ] && [ $SECONDS -lt $deadline ]; do
+wait_for() { # TOTAL: until the register has it, or has not changed for 10 s
+  local total='' last='' since=$SECONDS
+  while [ "$total" != "$1" ] && [ $((SECONDS - since)) -lt 10 ]; do
     total=$(register total_pulses) || true
+    [ "$total" = "$last" ] || since=$SECONDS
+    last=$total
     sleep 0.2
   done
   echo "${total:-nothing}"
