@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 source toolchains/install-missing.sh
 
-stages=(format dev asan tsan pi tidy integration hil) long=()
+stages=(format dev asan tsan pi tidy wiring integration hil) long=() quickstart=()
 usage() {
   cat <<HELP
 usage: tests/run.sh [--quick | --only STAGE] [--long] [--help]
@@ -22,7 +22,7 @@ Installs what is missing (by apt, saying what before it does), builds, and runs 
 
   --quick      format and dev only
   --only STAGE that stage only
-  --long       the integration tests with the long figures of their requirements
+  --long       with the long figures of the requirements (integration, hil)
 
 Ends at the first stage that fails. What each stage printed lies in build/logs/STAGE.log.
 The last line counts tests: "N passed, N failed". What was skipped is listed and counts as neither.
@@ -61,7 +61,8 @@ set_up() {
   ! wants asan tsan || needed+=(clang libclang-rt-dev llvm)
   ! wants tidy || needed+=(clang-tidy)
   ! wants pi hil || needed+=(g++-aarch64-linux-gnu qemu-user)
-  ! wants hil || needed+=(qemu-system-arm device-tree-compiler)
+  ! wants hil || needed+=(qemu-system-arm device-tree-compiler e2fsprogs)
+  ! wants wiring || needed+=(ngspice)
   install_missing build/logs/apt.log "${needed[@]}"
   [ "$major" != 12 ] || toolchains/make-sysroot.sh native 2>&1
   ! wants pi hil || toolchains/make-sysroot.sh pi 2>&1
@@ -107,6 +108,7 @@ stage_tidy() {
   build asan clang++ # whose precompiled headers clang-tidy can read
   run-clang-tidy -quiet -p build/asan -j "$(nproc)" "$PWD/(shared|meter-pi|server|tests)/.*\.cpp$"
 }
+stage_wiring() { /usr/bin/python3 tests/wiring/test_circuits.py; }
 stage_integration() {
   build release
   /usr/bin/python3 tests/integration/run.py build/release --quickstart "${long[@]}"
@@ -114,7 +116,7 @@ stage_integration() {
 stage_hil() {
   build release
   build pi
-  /usr/bin/python3 tests/hil/test_board.py build/release build/pi
+  /usr/bin/python3 tests/hil/run.py build/release build/pi "${long[@]}"
 }
 
 passed=0 failed=0 skipped=()

@@ -10,10 +10,12 @@ hands edges on in order, hence everything before the fence's answer has been tim
 The guest reaches nothing but the broker: 10.0.2.100:1883 is the host's 127.0.0.1:broker_port.
 """
 
+import collections
 import json
 import os
 import pathlib
 import re
+import select
 import shlex
 import socket
 import subprocess
@@ -23,8 +25,11 @@ import threading
 import time
 
 import image
+from disk import Disk
 
 PL061 = 0x9030000
+CHIP, DRIVER = "9030000.pl061", "/sys/bus/amba/drivers/pl061_gpio"
+BOOTS = 180  # seconds; two or three on a quiet machine
 FENCE_IN, FENCE_OUT = image.LINES.index("GPIO6"), image.LINES.index("GPIO5")
 
 
@@ -55,6 +60,10 @@ class LineSocket:
             self._pending += data
         line, self._pending = self._pending.split(b"\n", 1)
         return line.decode().rstrip("\r")
+
+    def waits(self, timeout: float) -> bool:
+        """Is there something to be received, now or within the time?"""
+        return b"\n" in self._pending or bool(select.select([self._socket], [], [], timeout)[0])
 
     def close(self) -> None:
         self._socket.close()
@@ -87,11 +96,12 @@ class Pins:
     def __init__(self, path: str, deadline: float, controller: str) -> None:
         self._lines = LineSocket(path, deadline)
         self._controller = controller
+        self._changes: collections.deque[tuple[int, int]] = collections.deque()
 
     def _command(self, command: str) -> str:
         self._lines.send(command)
         while (answer := self._lines.receive()).startswith("IRQ"):
-            pass
+            self._note(answer)
         if not answer.startswith("OK"):
             raise RuntimeError(f"{command}: {answer}")
         return answer
@@ -103,23 +113,40 @@ class Pins:
         data = int(self._command(f"readl {PL061 + ((1 << line) << 2):#x}").split()[1], 16)
         return data >> line & 1
 
+    def watch_outputs(self) -> None:
+        """From now on next_change() hears of every level that the guest puts out."""
+        self._command(f"irq_intercept_out {self._controller}")
+
+    def _note(self, message: str) -> None:
+        _, direction, line = message.split()
+        self._changes.append((int(line), {"raise": 1, "lower": 0}[direction]))
+
+    def next_change(self, timeout: float) -> tuple[int, int] | None:
+        """(line, level), in the order in which they came."""
+        if not self._changes and self._lines.waits(timeout):
+            self._note(self._lines.receive())
+        return self._changes.popleft() if self._changes else None
+
     def close(self) -> None:
         self._lines.close()
 
 
 class Board:
     def __init__(self, folder: pathlib.Path, board_tree: pathlib.Path, pi_tree: pathlib.Path,
-                 programs: list[pathlib.Path], settings: dict[str, bytes], broker_port: int) -> None:
+                 programs: list[pathlib.Path], settings: dict[str, bytes], broker_port: int,
+                 disk: Disk | None = None) -> None:
         """Lays the device tree and the initramfs into `folder`; `programs` must have the fence among them."""
         self._device_tree, self._initramfs = folder / "board.dtb", folder / "initramfs"
         image.write_device_tree(self._device_tree)
         image.write_initramfs(self._initramfs, board_tree, pi_tree, programs, settings)
         self._kernel = image.kernel(board_tree)
         self._broker_port = broker_port
+        self._disk_arguments = disk.qemu_arguments() if disk else []
         self._console = ""
         self._read = 0  # how much of the console has been looked at
         self._more = threading.Condition()
         self._commands = 0
+        self.pulses = 0  # begun on GPIO17
 
     def __enter__(self) -> "Board":
         try:
@@ -147,18 +174,21 @@ class Board:
              str(self._device_tree), "-append", "console=ttyAMA0 panic=-1 quiet", "-netdev",
              f"user,id=network,restrict=on,guestfwd=tcp:10.0.2.100:1883-cmd:{relay}", "-device",
              "virtio-net-pci,netdev=network,romfile=", "-qtest", f"unix:{qtest},server=on,wait=off", "-qtest-log",
-             "none", "-qmp", f"unix:{qmp},server=on,wait=off"],
+             "none", "-qmp", f"unix:{qmp},server=on,wait=off", *self._disk_arguments],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0)
         threading.Thread(target=self._listen, daemon=True).start()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + BOOTS
         self._monitor = Monitor(qmp, deadline)
         devices = self._monitor.execute("qom-list", path="/machine/unattached")
         controller = next(device["name"] for device in devices if device["type"] == "child<pl061>")
         self._pins = Pins(qtest, deadline, f"/machine/unattached/{controller}")
-        self.wait_for("^board is ready$")
+        self.wait_for("^board is ready$", BOOTS)
+        self._start_fence()
+        return self
+
+    def _start_fence(self) -> None:
         self.start("fence GPIO6 GPIO5")
         self.wait_for("^fence is ready$")
-        return self
 
     def _listen(self) -> None:
         while True:
@@ -199,6 +229,22 @@ class Board:
         """Starts a command in the background."""
         self._type(f"{command} &")
 
+    def cut_power(self) -> None:
+        """The board is off at once, whatever it was doing; may be called by another thread."""
+        self._qemu.kill()
+
+    def console(self) -> str:
+        with self._more:
+            return self._console
+
+    def remove_chip(self) -> None:
+        """The GPIO controller vanishes from under whoever has lines of it, as a removed module's or overlay's does."""
+        self.run(f"kill $(pidof fence); while pidof fence; do sleep 0.1; done; echo {CHIP} >{DRIVER}/unbind")
+
+    def return_chip(self) -> None:
+        self.run(f"echo {CHIP} >{DRIVER}/bind")
+        self._start_fence()
+
     def set_link(self, state: str) -> None:
         """Pulls the network cable ("down") or puts it back ("up")."""
         self._monitor.execute("set_link", name="network", up={"up": True, "down": False}[state])
@@ -207,13 +253,26 @@ class Board:
         self._pins.set(image.LINES.index(line), level)
         self._fence()
 
-    def pulse(self, count: int, on: float = 0.003, off: float = 0.003, line: str = "GPIO17") -> None:
-        """Puts pulses on a line: at least `on` and `off` seconds apart as the guest's own clock measures them."""
+    def pulse(self, count: int, on: float = 0.003, off: float = 0.003, rest: int = 0) -> None:
+        """Puts pulses on GPIO17: at least `on` and `off` seconds apart as the guest's own clock measures them; low at
+        rest, or high (1)."""
         for _ in range(count):
-            self.set_level(1, line)
+            self.pulses += 1
+            self.set_level(1 - rest)
             time.sleep(on)
-            self.set_level(0, line)
+            self.set_level(rest)
             time.sleep(off)
+
+    def follow(self, out: str, into: str, stop: threading.Event) -> None:
+        """A jumper wire: what the guest puts out on one line goes to another, until `stop`. Nobody else may use the
+        pins meanwhile. No level lasts less than 3 ms, however late it comes."""
+        self._pins.watch_outputs()
+        while not stop.is_set():
+            if change := self._pins.next_change(0.1):
+                line, level = change
+                if line == image.LINES.index(out):
+                    self.set_level(level, into)
+                    time.sleep(0.003)
 
     def _fence(self) -> None:
         before = self._pins.get(FENCE_OUT)

@@ -12,11 +12,12 @@ import subprocess
 HERE = pathlib.Path(__file__).resolve().parent
 MACHINE = ["-M", "virt", "-cpu", "cortex-a53", "-smp", "1", "-m", "512", "-accel", "tcg"]
 # The names of the PL061's eight lines: found by name as on a Pi, though the offset is not the BCM number.
-LINES = ["GPIO17", "GPIO27", "GPIO22", "GPIO23", "GPIO24", "GPIO25", "GPIO5", "GPIO6"]
-MODULES = ["net/core/failover", "drivers/net/net_failover", "drivers/net/virtio_net"]
+LINES = ["GPIO17", "GPIO18", "GPIO22", "GPIO23", "GPIO24", "GPIO25", "GPIO5", "GPIO6"]
+MODULES = ["net/core/failover", "drivers/net/net_failover", "drivers/net/virtio_net", "crypto/crc32c_generic",
+           "lib/crc16", "fs/mbcache", "fs/jbd2/jbd2", "fs/ext4/ext4", "drivers/block/virtio_blk"]
 LIBRARIES = ["ld-linux-aarch64.so.1", "libc.so.6", "libm.so.6"]
 APPLETS = ["sh", "cat", "ls", "ip", "kill", "pidof", "sleep", "mkdir", "grep", "tail", "date", "sync", "free",
-           "dmesg", "touch", "rm"]
+           "dmesg", "touch", "rm", "cp", "chmod", "chown", "su", "mktemp", "sed", "head", "tr", "base64", "uname", "seq"]
 
 
 def kernel(board_tree: pathlib.Path) -> pathlib.Path:
@@ -27,7 +28,7 @@ def write_device_tree(path: pathlib.Path) -> None:
     """The machine's own tree, but nobody holds a line of the GPIO controller and the lines have a Pi's names."""
     quiet = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
     machine = ["-M", f"virt,dumpdtb={path}"] + MACHINE[2:]
-    subprocess.run(["qemu-system-aarch64", *machine, "-display", "none"], **quiet)
+    subprocess.run(["qemu-system-aarch64", *machine, "-display", "none", "-nic", "none"], **quiet)
     subprocess.run(["fdtput", "-r", str(path), "/gpio-keys"], **quiet)
     subprocess.run(["fdtput", "-t", "s", str(path), "/pl061@9030000", "gpio-line-names", *LINES], **quiet)
 
@@ -68,9 +69,11 @@ def write_initramfs(path: pathlib.Path, board_tree: pathlib.Path, pi_tree: pathl
                     programs: list[pathlib.Path], settings: dict[str, bytes]) -> None:
     """`programs` go to /bin, `settings` (name to content) to /etc, readable by their owner alone."""
     archive = Archive()
-    for folder in ["bin", "dev", "etc", "lib", "lib/modules", "proc", "run", "sys", "tmp"]:
+    for folder in ["bin", "dev", "disk", "etc", "lib", "lib/modules", "proc", "run", "sys", "tmp"]:
         archive.folder(folder)
     archive.file("init", (HERE / "init").read_bytes())
+    archive.file("etc/passwd", b"root::0:0::/run:/bin/sh\nguest::1000:1000::/tmp:/bin/sh\n", 0o644)
+    archive.file("etc/group", b"root::0:\nguest::1000:\n", 0o644)
     archive.file("bin/busybox", (board_tree / "usr/bin/busybox").read_bytes())
     for applet in APPLETS:
         archive.link(f"bin/{applet}", "busybox")

@@ -105,12 +105,16 @@ def main():
     # the slow ones first, so that none of them is alone at the end
     names.sort(key=lambda name: not any(word in name for word in ("killed_9", "kill_9", "D4", "D6", "quickstart")))
 
-    limit = LONG_TEST_LIMIT if options.long or options.quickstart else TEST_LIMIT
+    return run_all(names, options.jobs, LONG_TEST_LIMIT if options.long or options.quickstart else TEST_LIMIT)
+
+
+def run_all(names, jobs, limit):
+    """Runs them, `jobs` at once, each for `limit` seconds at most, and says how each went; the exit code."""
     waiting, running, counts = list(names), [], {"passed": 0, "failed": 0, "skipped": 0}
     failures, left_out = [], []
     try:
         while waiting or running:
-            while waiting and len(running) < options.jobs:
+            while waiting and len(running) < jobs:
                 running.append(Running(waiting.pop(0), limit))
             for test in list(running):
                 answer = test.outcome()
