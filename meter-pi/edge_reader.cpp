@@ -3,6 +3,8 @@
 #include "meter-pi/power_estimate.hpp"
 #include "shared/log.hpp"
 
+#include <pthread.h>
+
 #include <condition_variable>
 
 namespace pulsemeter {
@@ -37,12 +39,14 @@ Tally EdgeReader::tally() const
 
 void EdgeReader::run(const std::stop_token& stop)
 {
+    pthread_setname_np(pthread_self(), "edges"); // for whoever looks at a meter that hangs
     try {
         while (!stop.stop_requested()) {
             if (source_)
                 count(stop);
             else
                 reopen(stop);
+            ++turns_;
         }
     } catch (...) {
         const std::lock_guard lock(mutex_);
@@ -56,6 +60,7 @@ void EdgeReader::count(const std::stop_token& stop)
         while (!stop.stop_requested()) {
             counter_->add(source_->read(turn));
             publish();
+            ++turns_;
         }
     } catch (const SensorMissing& gone) {
         log::error("sensor missing: {}; the register keeps its total, counting goes on when the line is back",

@@ -8,6 +8,8 @@
 #include "meter-pi/pulse_counter.hpp"
 #include "shared/reading.hpp"
 
+#include <atomic>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -41,6 +43,8 @@ public:
     EdgeReader& operator=(const EdgeReader&) = delete;
 
     [[nodiscard]] Tally tally() const; // any thread
+    // How often the thread has come round, edges or not, sensor or not: one that hangs stands still. Any thread.
+    [[nodiscard]] std::uint64_t turns() const { return turns_; }
 
 private:
     void run(const std::stop_token& stop);
@@ -53,6 +57,7 @@ private:
     PulseFilter filter_;
     MeterConstant constant_;
     std::optional<PulseCounter> counter_;
+    std::atomic<std::uint64_t> turns_ = 0;
 
     mutable std::mutex mutex_; // guards the two below
     Tally tally_;

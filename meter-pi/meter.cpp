@@ -43,6 +43,7 @@ Meter::Meter(const MeterId& id, const crypto::MeterKeys& keys, std::chrono::seco
       parts_(parts),
       register_(stored),
       uplink_(register_.hello(nonce, host::boot_id()), seed),
+      watchdog_(parts.service),
       saved_(stored),
       events_(bit(MeterEvent::started))
 {
@@ -52,6 +53,7 @@ void Meter::run()
 {
     parts_.bus.subscribe(keys_.down_topic);
     SteadyTime next_reading = steady_now() + interval_;
+    parts_.service.ready();
     while (!parts_.loop.stop_requested()) {
         const SteadyTime bus_deadline = parts_.bus.tick(steady_now());
         take_in_bus_events();
@@ -62,8 +64,11 @@ void Meter::run()
         uplink_.tick(steady_now());
         feed_uplink();
         send_messages();
-        parts_.loop.wait_until(std::min({next_reading, bus_deadline, uplink_.next_deadline()}));
+        watchdog_.turned(steady_now(), parts_.reader.turns());
+        parts_.loop.wait_until(
+            std::min({next_reading, bus_deadline, uplink_.next_deadline(), watchdog_.next_deadline()}));
     }
+    parts_.service.stopping();
     take_reading();
     send_messages();
     parts_.bus.close();
@@ -161,6 +166,7 @@ void Meter::take_reading()
     const Tally tally = parts_.reader.tally();
     register_.count(tally.pulses, tally.quality);
     condition_ = condition(tally);
+    parts_.service.status(condition_);
     try {
         if (!register_.greeted()) {
             save_total();

@@ -11,6 +11,8 @@
 #include "shared/crypto/meter_keys.hpp"
 #include "shared/event_loop.hpp"
 #include "shared/message_bus.hpp"
+#include "shared/service_manager.hpp"
+#include "shared/watchdog.hpp"
 
 #include <chrono>
 #include <optional>
@@ -25,6 +27,7 @@ public:
         MeterStore& store;
         MessageBus& bus;
         EventLoop& loop;
+        ServiceManager& service;
     };
 
     Meter(const MeterId& id, const crypto::MeterKeys& keys, std::chrono::seconds interval,
@@ -54,6 +57,7 @@ private:
     Parts parts_;
     EnergyRegister register_;
     Uplink uplink_;
+    Watchdog watchdog_;
 
     StoredRegister saved_; // as the disk has it
     std::optional<std::string> confirmation_token_;
