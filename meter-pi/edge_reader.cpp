@@ -11,7 +11,7 @@ namespace pulsemeter {
 
 namespace {
 constexpr std::chrono::milliseconds turn{
-    1'000}; // how long a stop may take, and how old an idle meter's watts are
+    2'000}; // how long a stop may take, and how old an idle meter's watts are
 constexpr std::chrono::seconds reopen_every{2};
 } // namespace
 

@@ -41,6 +41,7 @@ mount -t cgroup2 cgroup2 sys/fs/cgroup
 ip link set lo up
 pivot_root . mnt
 umount -l /mnt
+mount --make-rshared /  # as systemd expects it: a mount for one service is to show in its namespace
 exec env -i container=pulsemeter-test /lib/systemd/systemd --system --show-status=false
 """
 
