@@ -218,7 +218,7 @@ class Services(unittest.TestCase):
         self.wait_for_more_readings()
         for unit in UNITS:
             stuck = self.machine.show(unit, "MainPID")
-            self.machine.run("kill", "-STOP", stuck)
+            self.machine.run("systemctl", "kill", "--kill-whom=main", "--signal=STOP", unit)
             self.machine.wait(lambda of=unit: self.machine.show(of, "NRestarts") == "1" and self.machine.show(of, "ActiveState") == "active",
                               f"{unit} to be restarted")
             self.assertNotEqual(self.machine.show(unit, "MainPID"), stuck)

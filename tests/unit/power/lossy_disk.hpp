@@ -52,7 +52,10 @@ public:
     [[nodiscard]] int last_error() const { return last_error_; }
 
     [[nodiscard]] std::uint64_t steps() const { return steps_; }
-    [[nodiscard]] std::uint64_t syncs() const { return syncs_; } // of files and folders, as a card would be asked for
+    [[nodiscard]] std::uint64_t syncs() const
+    {
+        return syncs_;
+    } // of files and folders, as a card would be asked for
 
     struct Handle; // one open file
     struct Vfs;    // what SQLite calls

@@ -1,6 +1,5 @@
 // ServiceManager against a real socket, and the Watchdog's rule.
 #include "shared/service_manager.hpp"
-
 #include "shared/watchdog.hpp"
 #include "surroundings.hpp"
 
@@ -76,7 +75,8 @@ BOOST_AUTO_TEST_CASE(says_each_thing_in_a_message_of_its_own_and_a_status_once)
     manager.status("two\nlines");
     manager.alive();
     manager.stopping();
-    BOOST_TEST(systemd.heard() == (Messages{"READY=1", "STATUS=sensor ok", "STATUS=two lines", "WATCHDOG=1", "STOPPING=1"}),
+    BOOST_TEST(systemd.heard() ==
+                   (Messages{"READY=1", "STATUS=sensor ok", "STATUS=two lines", "WATCHDOG=1", "STOPPING=1"}),
                boost::test_tools::per_element());
     BOOST_TEST(!manager.watchdog_limit().has_value());
 }
@@ -100,9 +100,9 @@ BOOST_AUTO_TEST_CASE(reaches_an_abstract_socket)
 
 BOOST_AUTO_TEST_CASE(is_silent_where_nobody_listens)
 {
-    for (const std::string& address : {std::string(), std::string("/nowhere/notify"), std::string("vsock:2:1"),
-                                       std::string("/") + std::string(200, 'x')}) {
-        ::setenv("NOTIFY_SOCKET", address.c_str(), 1);
+    const std::string too_long(200, '/');
+    for (const char* address : {"", "/nowhere/notify", "vsock:2:1", too_long.c_str()}) {
+        ::setenv("NOTIFY_SOCKET", address, 1);
         ServiceManager manager;
         manager.ready();
         manager.alive();
