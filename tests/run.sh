@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 source toolchains/install-missing.sh
 
-stages=(format dev asan tsan pi tidy integration hil) long=()
+stages=(format dev asan tsan pi tidy integration package hil) long=()
 usage() {
   cat <<HELP
 usage: tests/run.sh [--quick | --only STAGE] [--long] [--help]
@@ -18,6 +18,7 @@ Installs what is missing (by apt, saying what before it does), builds, and runs 
   pi           cross-built for the Pi, run in an emulator; the program asks for no newer C library
   tidy         clang-tidy
   integration  both programs and a real broker
+  package      both packages in a clean Debian, their services under a real systemd (as root)
   hil          meter-pi on an emulated board with a real kernel and real GPIO edges
 
   --quick      format and dev only
@@ -60,11 +61,13 @@ set_up() {
   ! wants format || needed+=(clang-format)
   ! wants asan tsan || needed+=(clang libclang-rt-dev llvm)
   ! wants tidy || needed+=(clang-tidy)
-  ! wants pi hil || needed+=(g++-aarch64-linux-gnu qemu-user)
+  ! wants pi package hil || needed+=(g++-aarch64-linux-gnu qemu-user)
+  ! wants package || needed+=(lintian mmdebstrap systemd)
   ! wants hil || needed+=(qemu-system-arm device-tree-compiler)
   install_missing build/logs/apt.log "${needed[@]}"
   [ "$major" != 12 ] || toolchains/make-sysroot.sh native 2>&1
-  ! wants pi hil || toolchains/make-sysroot.sh pi 2>&1
+  ! wants pi package hil || toolchains/make-sysroot.sh pi 2>&1
+  [ "$(id -u)" -ne 0 ] || ! wants package || tests/package/make-tree.sh build/package/clean.tar 2>&1
   ! wants hil || toolchains/make-sysroot.sh board 2>&1
 }
 
@@ -108,6 +111,15 @@ stage_tidy() {
 stage_integration() {
   build dev
   /usr/bin/python3 tests/integration/run.py build/dev "${long[@]}"
+}
+stage_package() {
+  local preset
+  for preset in dev pi; do
+    build "$preset"
+    rm -f build/"$preset"/*.deb
+    (cd build/"$preset" && cpack)
+  done
+  /usr/bin/python3 tests/package/test_package.py build/dev build/pi build/package/clean.tar
 }
 stage_hil() {
   build dev

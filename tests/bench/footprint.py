@@ -24,9 +24,9 @@ PULSES_A_SECOND = 100
 
 
 def write_traces(folder):
-    """Ten minutes without a pulse, and ten minutes of many."""
+    """One pulse and then nothing, and ten minutes of many pulses."""
     quiet, busy = folder / "quiet.trace", folder / "busy.trace"
-    quiet.write_text("# pulsemeter trace 1\n600000000000 1 1\n600002000000 0 2\n")
+    quiet.write_text("# pulsemeter trace 1\n1 1 1\n2000001 0 2\n")
     period = 1_000_000_000 // PULSES_A_SECOND
     lines = [f"{n * period + 1} 1 {2 * n - 1}\n{n * period + 2_000_001} 0 {2 * n}\n" for n in range(1, 600 * PULSES_A_SECOND)]
     busy.write_text("# pulsemeter trace 1\n" + "".join(lines))
