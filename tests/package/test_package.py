@@ -216,12 +216,13 @@ class Services(unittest.TestCase):
             self.assertEqual(self.machine.show(unit, "NRestarts", "ActiveState"), ["0", "active"])
         self.machine.run("systemctl", "start", "mosquitto")
         self.wait_for_more_readings()
+        stuck = {unit: self.machine.show(unit, "MainPID") for unit in UNITS}
         for unit in UNITS:
-            stuck = self.machine.show(unit, "MainPID")
             self.machine.run("systemctl", "kill", "--kill-whom=main", "--signal=STOP", unit)
-            self.machine.wait(lambda of=unit: self.machine.show(of, "NRestarts") == "1" and self.machine.show(of, "ActiveState") == "active",
+        for unit in UNITS:
+            self.machine.wait(lambda of=unit: self.machine.show(of, "NRestarts", "ActiveState") == ["1", "active"],
                               f"{unit} to be restarted")
-            self.assertNotEqual(self.machine.show(unit, "MainPID"), stuck)
+            self.assertNotEqual(self.machine.show(unit, "MainPID"), stuck[unit])
             self.assertIn("atchdog timeout", self.machine.run("journalctl", "--no-pager", "-u", unit).stdout)
         self.wait_for_more_readings()
 
