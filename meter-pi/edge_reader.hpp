@@ -37,7 +37,7 @@ public:
     // `first` is the source that is already open; null: missing for now, because of `trouble`.
     EdgeReader(std::unique_ptr<EdgeSource> first, std::string trouble, Opener open, const PulseFilter& filter,
                MeterConstant constant);
-    ~EdgeReader(); // ends within a second
+    ~EdgeReader(); // ends within two seconds
 
     EdgeReader(const EdgeReader&) = delete;
     EdgeReader& operator=(const EdgeReader&) = delete;
