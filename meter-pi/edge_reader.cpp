@@ -42,10 +42,11 @@ void EdgeReader::run(const std::stop_token& stop)
     pthread_setname_np(pthread_self(), "edges"); // for whoever looks at a meter that hangs
     try {
         while (!stop.stop_requested()) {
-            if (source_)
+            if (source_) {
                 count(stop);
-            else
+            } else {
                 reopen(stop);
+            }
             ++turns_;
         }
     } catch (...) {
@@ -86,10 +87,11 @@ void EdgeReader::reopen(const std::stop_token& stop)
         tally_.sensor_trouble = failure.what();
         return;
     }
-    if (counter_)
+    if (counter_) {
         counter_->restart(source_->level_at_start());
-    else
+    } else {
         counter_.emplace(source_->detection(), source_->level_at_start(), filter_);
+    }
     log::info("the sensor's line is there: counting");
     publish();
 }
