@@ -3,13 +3,15 @@
 #include "meter-pi/power_estimate.hpp"
 #include "shared/log.hpp"
 
+#include <pthread.h>
+
 #include <condition_variable>
 
 namespace pulsemeter {
 
 namespace {
 constexpr std::chrono::milliseconds turn{
-    1'000}; // how long a stop may take, and how old an idle meter's watts are
+    2'000}; // how long a stop may take, and how old an idle meter's watts are
 constexpr std::chrono::seconds reopen_every{2};
 } // namespace
 
@@ -37,12 +39,15 @@ Tally EdgeReader::tally() const
 
 void EdgeReader::run(const std::stop_token& stop)
 {
+    pthread_setname_np(pthread_self(), "edges"); // for whoever looks at a meter that hangs
     try {
         while (!stop.stop_requested()) {
-            if (source_)
+            if (source_) {
                 count(stop);
-            else
+            } else {
                 reopen(stop);
+            }
+            ++turns_;
         }
     } catch (...) {
         const std::lock_guard lock(mutex_);
@@ -56,6 +61,7 @@ void EdgeReader::count(const std::stop_token& stop)
         while (!stop.stop_requested()) {
             counter_->add(source_->read(turn));
             publish();
+            ++turns_;
         }
     } catch (const SensorMissing& gone) {
         log::error("sensor missing: {}; the register keeps its total, counting goes on when the line is back",
@@ -81,10 +87,11 @@ void EdgeReader::reopen(const std::stop_token& stop)
         tally_.sensor_trouble = failure.what();
         return;
     }
-    if (counter_)
+    if (counter_) {
         counter_->restart(source_->level_at_start());
-    else
+    } else {
         counter_.emplace(source_->detection(), source_->level_at_start(), filter_);
+    }
     log::info("the sensor's line is there: counting");
     publish();
 }

@@ -8,6 +8,8 @@
 #include "meter-pi/pulse_counter.hpp"
 #include "shared/reading.hpp"
 
+#include <atomic>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -35,12 +37,14 @@ public:
     // `first` is the source that is already open; null: missing for now, because of `trouble`.
     EdgeReader(std::unique_ptr<EdgeSource> first, std::string trouble, Opener open, const PulseFilter& filter,
                MeterConstant constant);
-    ~EdgeReader(); // ends within a second
+    ~EdgeReader(); // ends within two seconds
 
     EdgeReader(const EdgeReader&) = delete;
     EdgeReader& operator=(const EdgeReader&) = delete;
 
     [[nodiscard]] Tally tally() const; // any thread
+    // How often the thread has come round, edges or not, sensor or not: one that hangs stands still. Any thread.
+    [[nodiscard]] std::uint64_t turns() const { return turns_; }
 
 private:
     void run(const std::stop_token& stop);
@@ -53,6 +57,7 @@ private:
     PulseFilter filter_;
     MeterConstant constant_;
     std::optional<PulseCounter> counter_;
+    std::atomic<std::uint64_t> turns_ = 0;
 
     mutable std::mutex mutex_; // guards the two below
     Tally tally_;

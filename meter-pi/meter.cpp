@@ -54,6 +54,7 @@ Meter::Meter(const MeterId& id, const crypto::MeterKeys& keys, std::chrono::seco
       parts_(parts),
       register_(stored, parts.store.highest_epoch()),
       uplink_(register_.hello(nonce, host::boot_id()), seed),
+      watchdog_(parts.service),
       saved_(stored),
       events_(bit(MeterEvent::started))
 {
@@ -63,6 +64,7 @@ void Meter::run()
 {
     parts_.bus.subscribe(keys_.down_topic);
     SteadyTime next_reading = steady_now() + interval_;
+    parts_.service.ready();
     while (!parts_.loop.stop_requested()) {
         const SteadyTime bus_deadline = parts_.bus.tick(steady_now());
         take_in_bus_events();
@@ -73,8 +75,11 @@ void Meter::run()
         uplink_.tick(steady_now());
         feed_uplink();
         send_messages();
-        parts_.loop.wait_until(std::min({next_reading, bus_deadline, uplink_.next_deadline()}));
+        watchdog_.turned(steady_now(), parts_.reader.turns());
+        parts_.loop.wait_until(
+            std::min({next_reading, bus_deadline, uplink_.next_deadline(), watchdog_.next_deadline()}));
     }
+    parts_.service.stopping();
     take_reading();
     send_messages();
     parts_.bus.close();
@@ -177,6 +182,7 @@ void Meter::take_reading()
     const Tally tally = parts_.reader.tally();
     register_.count(tally.pulses, tally.quality);
     condition_ = condition(tally);
+    parts_.service.status(condition_);
     try {
         if (!register_.greeted()) {
             save_total();

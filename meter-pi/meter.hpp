@@ -11,6 +11,8 @@
 #include "shared/crypto/meter_keys.hpp"
 #include "shared/event_loop.hpp"
 #include "shared/message_bus.hpp"
+#include "shared/service_manager.hpp"
+#include "shared/watchdog.hpp"
 
 #include <chrono>
 #include <deque>
@@ -26,6 +28,7 @@ public:
         MeterStore& store;
         MessageBus& bus;
         EventLoop& loop;
+        ServiceManager& service;
     };
 
     // `stored` is in the store. May throw what the store throws.
@@ -57,6 +60,7 @@ private:
     Parts parts_;
     EnergyRegister register_;
     Uplink uplink_;
+    Watchdog watchdog_;
 
     StoredRegister saved_; // as the disk has it
     std::string saved_condition_;

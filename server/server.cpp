@@ -41,6 +41,13 @@ Server::SteadyTime Server::turn(SteadyTime now, WallTime wall)
     return due;
 }
 
+std::string_view Server::condition() const
+{
+    if (!waiting_.empty())
+        return "the ledger fails: nothing is confirmed, the meters keep their readings";
+    return connected_ ? "connected to the broker" : "not connected to the broker";
+}
+
 void Server::look_for_meters(SteadyTime now)
 {
     meters_due_ = now + meters_checked_every;

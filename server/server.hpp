@@ -15,6 +15,7 @@
 #include <chrono>
 #include <deque>
 #include <functional>
+#include <string_view>
 
 namespace pulsemeter {
 
@@ -46,6 +47,8 @@ public:
 
     // Answers when the next turn is due, if nothing wakes the caller before.
     [[nodiscard]] SteadyTime turn(SteadyTime now, WallTime wall);
+
+    [[nodiscard]] std::string_view condition() const; // a few words for whoever asks the service manager
 
 private:
     void look_for_meters(SteadyTime now);

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 source toolchains/install-missing.sh
 
-stages=(format dev asan tsan pi tidy wiring integration hil) long=() quickstart=()
+stages=(format dev asan tsan pi tidy wiring integration package hil) long=()
 usage() {
   cat <<HELP
 usage: tests/run.sh [--quick | --only STAGE] [--long] [--help]
@@ -17,7 +17,9 @@ Installs what is missing (by apt, saying what before it does), builds, and runs 
   tsan         clang, ThreadSanitizer
   pi           cross-built for the Pi, run in an emulator; the program asks for no newer C library
   tidy         clang-tidy
+  wiring       the sensor circuits simulated, and their drawings
   integration  both programs as a user builds them and a real broker; quickstart.sh
+  package      both packages in a clean Debian, their services under a real systemd (as root)
   hil          meter-pi on an emulated board with a real kernel and real GPIO edges
 
   --quick      format and dev only
@@ -60,12 +62,14 @@ set_up() {
   ! wants format || needed+=(clang-format)
   ! wants asan tsan || needed+=(clang libclang-rt-dev llvm)
   ! wants tidy || needed+=(clang-tidy)
-  ! wants pi hil || needed+=(g++-aarch64-linux-gnu qemu-user)
+  ! wants pi package hil || needed+=(g++-aarch64-linux-gnu qemu-user)
+  ! wants package || needed+=(lintian mmdebstrap systemd)
   ! wants hil || needed+=(qemu-system-arm device-tree-compiler e2fsprogs)
   ! wants wiring || needed+=(ngspice)
   install_missing build/logs/apt.log "${needed[@]}"
   [ "$major" != 12 ] || toolchains/make-sysroot.sh native 2>&1
-  ! wants pi hil || toolchains/make-sysroot.sh pi 2>&1
+  ! wants pi package hil || toolchains/make-sysroot.sh pi 2>&1
+  [ "$(id -u)" -ne 0 ] || ! wants package || tests/package/make-tree.sh build/package/clean.tar 2>&1
   ! wants hil || toolchains/make-sysroot.sh board 2>&1
 }
 
@@ -112,6 +116,15 @@ stage_wiring() { /usr/bin/python3 tests/wiring/test_circuits.py; }
 stage_integration() {
   build release
   /usr/bin/python3 tests/integration/run.py build/release --quickstart "${long[@]}"
+}
+stage_package() {
+  local preset
+  for preset in release pi; do
+    build "$preset"
+    rm -f build/"$preset"/*.deb
+    (cd build/"$preset" && cpack)
+  done
+  /usr/bin/python3 tests/package/test_package.py build/release build/pi build/package/clean.tar
 }
 stage_hil() {
   build release

@@ -10,6 +10,7 @@
 #include "shared/log.hpp"
 #include "shared/paho_message_bus.hpp"
 #include "shared/reading_codec.hpp"
+#include "shared/service_manager.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -92,11 +93,12 @@ ExitCode run(const RunOptions& options)
     show_last_confirmation(store, settings.id, keys.down);
 
     EventLoop loop;
+    ServiceManager service;
     PahoMessageBus bus(settings.broker, random_client_id(), random_number(), [&loop] { loop.wake(); });
     EdgeReader reader(std::move(opened.first), std::move(opened.trouble), std::move(opened.open),
                       settings.gpio.own_filter, settings.constant);
-    Meter meter(settings.id, keys, settings.interval, stored, {reader, store, bus, loop}, random_nonce(),
-                random_number());
+    Meter meter(settings.id, keys, settings.interval, stored, {reader, store, bus, loop, service},
+                random_nonce(), random_number());
     log::info("meter {}: {} pulses at {} imp/kWh so far, broker {}", settings.id.text(), stored.total.value,
               settings.constant.imp_per_kwh, settings.broker.url.text());
     meter.run();

@@ -8,10 +8,13 @@
 #include "shared/files.hpp"
 #include "shared/log.hpp"
 #include "shared/paho_message_bus.hpp"
+#include "shared/service_manager.hpp"
+#include "shared/watchdog.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <memory>
 #include <random>
 #include <set>
@@ -95,8 +98,16 @@ ExitCode run(const RunOptions& options)
                   settings.broker.url.text(), random_number());
     if (keystore.meters().empty())
         log::warning("no meter yet: meter-server meter add ID --out FILE");
-    while (!loop.stop_requested())
-        loop.wait_until(server.turn(std::chrono::steady_clock::now(), wall_time()));
+    ServiceManager service;
+    Watchdog watchdog(service);
+    service.ready();
+    while (!loop.stop_requested()) {
+        const auto due = server.turn(std::chrono::steady_clock::now(), wall_time());
+        service.status(server.condition());
+        watchdog.turned(std::chrono::steady_clock::now());
+        loop.wait_until(std::min(due, watchdog.next_deadline()));
+    }
+    service.stopping();
     bus.close();
     log::info("ended");
     return ExitCode::done;

@@ -96,6 +96,35 @@ BOOST_AUTO_TEST_CASE(C7_a_sensor_that_is_gone_is_said_and_taken_again_with_the_c
     BOOST_TEST(back.sensor_trouble.empty());
 }
 
+BOOST_AUTO_TEST_CASE(H2_the_thread_turns_without_edges_and_without_a_sensor_and_not_when_it_hangs)
+{
+    std::promise<void> may_go_on;
+    std::atomic<bool> hangs = false;
+    const auto hang = [&, allowed = may_go_on.get_future().share()] {
+        hangs = true;
+        allowed.wait();
+        idle();
+    };
+    int quiet_reads = 3;
+    auto source = std::make_unique<ScriptedSource>(std::deque<std::vector<Edge>>{}, [&] {
+        if (quiet_reads-- == 0)
+            hang();
+    });
+    const EdgeReader reader(
+        std::move(source), "", [] { return nullptr; }, filter, constant);
+    while (!hangs)
+        idle();
+    BOOST_TEST(reader.turns() == 3U); // quiet ones
+    may_go_on.set_value();
+    while (reader.turns() <= 4U)
+        idle();
+
+    const auto refuse = []() -> std::unique_ptr<EdgeSource> { throw SensorMissing("unplugged"); };
+    const EdgeReader without_sensor(nullptr, "unplugged", refuse, filter, constant);
+    while (without_sensor.turns() == 0)
+        idle();
+}
+
 BOOST_AUTO_TEST_CASE(any_other_end_of_the_thread_is_thrown_to_the_loop)
 {
     auto source = std::make_unique<ScriptedSource>(std::deque{pulse(7s, 1)},

@@ -114,6 +114,7 @@ LossyDisk::Name* LossyDisk::find(const std::string& path)
 
 void LossyDisk::sync_folder(const std::string& path)
 {
+    ++syncs_;
     const auto folder = std::filesystem::path(path).parent_path();
     for (auto& [other, name] : names_)
         if (std::filesystem::path(other).parent_path() == folder)
@@ -264,6 +265,7 @@ struct LossyDisk::Vfs {
             break;
         }
         handle.image->sync();
+        ++disk.syncs_;
         if (handle.syncs_folder)
             disk.sync_folder(handle.path);
         handle.syncs_folder = false;

@@ -52,6 +52,10 @@ public:
     [[nodiscard]] int last_error() const { return last_error_; }
 
     [[nodiscard]] std::uint64_t steps() const { return steps_; }
+    [[nodiscard]] std::uint64_t syncs() const
+    {
+        return syncs_;
+    } // of files and folders, as a card would be asked for
 
     struct Handle; // one open file
     struct Vfs;    // what SQLite calls
@@ -73,6 +77,7 @@ private:
     Names names_;
     std::mt19937_64 random_{1};
     std::uint64_t steps_ = 0;
+    std::uint64_t syncs_ = 0;
     std::uint64_t cut_step_ = 0;
     std::uint64_t first_failing_ = 0;
     std::uint64_t last_failing_ = 0;
