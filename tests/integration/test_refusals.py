@@ -367,7 +367,7 @@ class CommandLine(Case):
             self.assertEqual(done.returncode, 2, wrong)
         for option, value in (("--imp-per-kwh", 0), ("--imp-per-kwh", 1_000_001), ("--imp-per-kwh", "many"),
                               ("--max-kw", 0), ("--max-kw", -3), ("--interval", 0), ("--broker", "127.0.0.1"),
-                              ("--broker", "mqtts://127.0.0.1"), ("--broker", "mqtt://user:geheim@host")):
+                              ("--broker", "tls://127.0.0.1"), ("--broker", "mqtt://user:geheim@host")):
             done = server.command("meter", "add", "hall", "--out", out, option, value, password=True)
             self.assert_refused(done, 2)
             self.assertNotIn("geheim", done.stderr)
