@@ -220,7 +220,9 @@ std::string why_untrusted(long error, const X509& certificate, const BrokerSetti
 constexpr const char* no_tls = "the broker does not speak TLS on this port: its usual port is 8883; without "
                                "TLS the url begins with mqtt://";
 
-std::string why_broken_off(const BrokerSettings& broker)
+constexpr const char* too_old = "the broker speaks no TLS 1.2 or newer, or no cipher that we do: update it";
+
+std::string why_broken_off(const SSL& tls, const BrokerSettings& broker)
 {
     constexpr int from_the_peer = 1000; // SSL_AD_REASON_OFFSET: the rest is the alert's number
     const unsigned long error = ERR_peek_error();
@@ -228,12 +230,16 @@ std::string why_broken_off(const BrokerSettings& broker)
     const bool we_have_one = !broker.tls.client_cert.empty();
     switch (reason - from_the_peer) {
     case SSL_AD_PROTOCOL_VERSION:
-        return "the broker speaks no TLS 1.2 or newer: update it";
+        return too_old;
     case SSL_AD_HANDSHAKE_FAILURE:
+        if (SSL_get0_peer_certificate(&tls) == nullptr) // nothing was agreed on yet
+            return too_old;
+        [[fallthrough]];
     case TLS13_AD_CERTIFICATE_REQUIRED:
         if (!we_have_one)
             return "the broker wants a client certificate: set client_cert and client_key in [broker]";
-        return "the broker refuses our client certificate, or has no cipher in common with us: see its log";
+        return fmt::format("the broker refuses our client certificate {}: see its log for the reason",
+                           broker.tls.client_cert.string());
     case SSL_AD_BAD_CERTIFICATE:
     case SSL_AD_UNSUPPORTED_CERTIFICATE:
     case SSL_AD_CERTIFICATE_REVOKED:
@@ -252,7 +258,7 @@ std::string why_broken_off(const BrokerSettings& broker)
         break;
     }
     if (reason == SSL_R_UNSUPPORTED_PROTOCOL)
-        return "the broker speaks no TLS 1.2 or newer: update it";
+        return too_old;
     if (error == 0 || reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_UNEXPECTED_EOF_WHILE_READING)
         return no_tls;
     const char* words = ERR_reason_error_string(error);
@@ -287,7 +293,7 @@ std::optional<std::string> why_tls_fails(int socket, const BrokerSettings& broke
     errno = 0;
     if (const int result = SSL_connect(tls.get()); result != 1)
         return timed_out(*tls, result) ? "no answer to TLS: is this a broker's port for TLS?"
-                                       : why_broken_off(broker);
+                                       : why_broken_off(*tls, broker);
     const Certificate certificate(SSL_get1_peer_certificate(tls.get()));
     if (!certificate)
         return "the broker shows no certificate: give it one";
@@ -305,7 +311,7 @@ std::optional<std::string> why_tls_fails(int socket, const BrokerSettings& broke
     errno = 0;
     const int result = SSL_read(tls.get(), &ignored, 1);
     if (result <= 0 && !timed_out(*tls, result) && SSL_get_error(tls.get(), result) == SSL_ERROR_SSL)
-        return why_broken_off(broker);
+        return why_broken_off(*tls, broker);
     return std::nullopt;
 }
 

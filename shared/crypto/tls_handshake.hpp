@@ -10,9 +10,10 @@
 
 namespace pulsemeter::crypto {
 
-// For OpenSSL's SSL_CTX_set_cipher_list. The security level does what matters: nothing older than TLS 1.2, no key
-// below 112 bits, no SHA-1 in a signature, whatever the machine's openssl.cnf says.
-inline constexpr const char* tls_ciphers = "DEFAULT:@SECLEVEL=2";
+// For OpenSSL's SSL_CTX_set_cipher_list, the one thing that Paho lets us choose: ciphers that only TLS 1.2 and newer
+// have, so that nothing older can be agreed on whatever the machine's openssl.cnf says (its security levels do not see to
+// that in OpenSSL 3.0); no key below 112 bits.
+inline constexpr const char* tls_ciphers = "HIGH+TLSv1.2:!aNULL:!eNULL:!PSK:!SRP:@SECLEVEL=2";
 
 // UsageError that names the key of [broker], the file and the remedy.
 void check_tls_files(const TlsFiles& files);
