@@ -2,6 +2,8 @@
 says of a broker that it may not or will not use."""
 import itertools
 import json
+import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -302,6 +304,27 @@ class Refusals(PrivateCase):
         self.set_lines(tls=True)
         self.broker_.start()
         self.wait_healed(server, meter)
+
+
+class HangingDns(PrivateCase):
+    """With TLS Paho looks the name up for itself, under a lock that all of its functions take."""
+
+    def test_C4_the_meter_counts_on_while_paho_waits_for_dns(self):
+        apart = ["unshare", "--net", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+        if subprocess.run([*apart, "true"], capture_output=True, timeout=20).returncode != 0:
+            self.skipTest("no namespaces of our own here")
+        self.private_broker()
+        server, meter = self.both()
+        meter.configure(broker_url="mqtts://broker.test")
+        resolv_conf = self.folder / "resolv.conf"
+        helper = pathlib.Path(__file__).with_name("hanging_dns.py")
+        process = Process(self, "meter-pi", [*apart, "/usr/bin/python3", helper, resolv_conf, "2", *meter.arguments()])
+        log = resolv_conf.with_name("resolv.conf.log")
+        self.wait(lambda: log.exists() and "left open" in log.read_text(), "Paho's question")
+        process.wait_err(r"broker\.test:8883: no answer within 10 s")  # and here it was given up, but not by Paho
+        counted = len(re.findall(r"pulses counted", process.out()))
+        process.wait_out(r"pulses counted", count=counted + 3, timeout=30)
+        process.stop()  # nor does the end wait for it
 
 
 class BadFiles(PrivateCase):
