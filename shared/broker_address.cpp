@@ -29,11 +29,12 @@ BrokerAddresses addresses_of(const BrokerUrl& url, int flags)
     hints.ai_flags = flags | AI_NUMERICSERV;
     addrinfo* found = nullptr;
     const int error = ::getaddrinfo(url.host.c_str(), std::to_string(url.port).c_str(), &hints, &found);
-    if (error == EAI_NONAME)
+    if (error == EAI_NONAME) {
         return tl::unexpected(
             fmt::format("the name {} is unknown: correct it in url, or have it set up in the "
                         "network's DNS",
                         url.host));
+    }
     if (error != 0) {
         return tl::unexpected(
             fmt::format("the name {} can't be looked up ({}): check the network and its DNS", url.host,

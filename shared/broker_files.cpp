@@ -27,9 +27,10 @@ std::string read_broker_password(const BrokerSettings& settings)
         std::string password = read_secret_file(settings.password_file);
         if (password.ends_with('\n'))
             password.pop_back();
-        if (password.empty())
+        if (password.empty()) {
             throw UsageError(fmt::format("{}: is empty: write the broker's password into it",
                                          settings.password_file.string()));
+        }
         if (password.size() > longest_password)
             throw UsageError(fmt::format("{}: is too long for a password", settings.password_file.string()));
         return password;

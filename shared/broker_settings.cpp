@@ -123,9 +123,10 @@ void read_tls(ConfigFile::Table& table, BrokerSettings& settings)
     }
     if (!tls.ca_file.empty() && !tls.ca_folder.empty())
         table.refuse("ca_folder", "name a ca_file or a ca_folder, not both");
-    if (tls.client_cert.empty() != tls.client_key.empty())
+    if (tls.client_cert.empty() != tls.client_key.empty()) {
         table.refuse(tls.client_cert.empty() ? "client_key" : "client_cert",
                      "client_cert and client_key go together");
+    }
 }
 
 } // namespace

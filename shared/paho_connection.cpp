@@ -27,9 +27,9 @@ int paho_version(MqttVersion version)
 }
 
 // Verified are the chain (server_cert_auth) and the host name (verify, which Paho's C library leaves off).
-mqtt::ssl_options tls_options(const TlsFiles& files)
+// Filled in place: see Impl::tls.
+void set_tls_options(mqtt::ssl_options& options, const TlsFiles& files)
 {
-    mqtt::ssl_options options;
     options.set_enable_server_cert_auth(true);
     options.set_verify(true);
     options.set_enabled_cipher_suites(crypto::tls_ciphers);
@@ -41,7 +41,6 @@ mqtt::ssl_options tls_options(const TlsFiles& files)
         options.set_key_store(files.client_cert.string());
         options.set_private_key(files.client_key.string());
     }
-    return options;
 }
 
 mqtt::connect_options connect_options(const BrokerSettings& settings)
@@ -146,10 +145,10 @@ struct PahoConnection::Impl : mqtt::callback {
          BrokerSettings broker, BusInbox& reports)
         : number(connection),
           settings(std::move(broker)),
-          tls(tls_options(settings.tls)),
           inbox(reports),
           client(uri, client_id, mqtt::create_options(paho_version(settings.version)))
     {
+        set_tls_options(tls, settings.tls);
         client.set_callback(*this);
         client.set_disconnected_handler([this](const mqtt::properties&, mqtt::ReasonCode code) {
             inbox.push(Lost{number, static_cast<int>(code)}); // the broker will close it, but said why
@@ -191,7 +190,7 @@ struct PahoConnection::Impl : mqtt::callback {
 
     const ConnectionNumber number;
     const BrokerSettings settings;
-    const mqtt::ssl_options tls; // Paho C++ 1.2 does not copy the CA folder, it points to the one in here
+    mqtt::ssl_options tls; // Paho C++ 1.2 never copies the CA folder, all copies point to the one in here
     BusInbox& inbox;
     std::atomic<int> window = most_outstanding;
     std::atomic<int> outstanding = 0;

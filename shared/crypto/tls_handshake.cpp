@@ -45,14 +45,16 @@ void trust(SSL_CTX& context, const TlsFiles& files)
         } catch (const UsageError& error) {
             throw UsageError(fmt::format("ca_file in [broker]: {}", error.what()));
         }
-        if (SSL_CTX_load_verify_locations(&context, files.ca_file.c_str(), nullptr) != 1)
+        if (SSL_CTX_load_verify_locations(&context, files.ca_file.c_str(), nullptr) != 1) {
             refuse("ca_file", files.ca_file,
                    "holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)");
+        }
     } else if (!files.ca_folder.empty()) {
         std::error_code error;
-        if (!std::filesystem::is_directory(files.ca_folder, error))
+        if (!std::filesystem::is_directory(files.ca_folder, error)) {
             refuse("ca_folder", files.ca_folder,
                    error ? error.message() : "is no folder; a file is a ca_file");
+        }
         if (!has_hashed_name(files.ca_folder)) {
             refuse("ca_folder", files.ca_folder,
                    fmt::format("holds no certificate that OpenSSL could find by its name: openssl rehash {}",
@@ -87,9 +89,10 @@ void introduce_us(SSL_CTX& context, const TlsFiles& files)
         throw UsageError(fmt::format("client_key in [broker]: {}", error.what()));
     }
     SSL_CTX_set_default_passwd_cb(&context, no_passphrase);
-    if (SSL_CTX_use_certificate_chain_file(&context, files.client_cert.c_str()) != 1)
+    if (SSL_CTX_use_certificate_chain_file(&context, files.client_cert.c_str()) != 1) {
         refuse("client_cert", files.client_cert,
                "holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)");
+    }
     if (SSL_CTX_use_PrivateKey_file(&context, files.client_key.c_str(), SSL_FILETYPE_PEM) != 1) {
         const bool another = ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_VALUES_MISMATCH;
         refuse("client_key", files.client_key,
@@ -291,9 +294,10 @@ std::optional<std::string> why_tls_fails(int socket, const BrokerSettings& broke
 
     ERR_clear_error();
     errno = 0;
-    if (const int result = SSL_connect(tls.get()); result != 1)
+    if (const int result = SSL_connect(tls.get()); result != 1) {
         return timed_out(*tls, result) ? "no answer to TLS: is this a broker's port for TLS?"
                                        : why_broken_off(*tls, broker);
+    }
     const Certificate certificate(SSL_get1_peer_certificate(tls.get()));
     if (!certificate)
         return "the broker shows no certificate: give it one";

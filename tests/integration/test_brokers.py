@@ -130,6 +130,25 @@ class Forms(PrivateCase):
         self.private_broker(tls=True, host="localhost", certificate=certificate)
         self.works("5", ca_file=certificate[0])
 
+    def test_K7_the_brokers_secrets_are_in_no_argument_environment_output_or_store(self):
+        cert, key = self.ca_().sign("client", "DNS:client")
+        self.private_broker(*self.users(), f"cafile {self.ca.cert}", "require_certificate true", tls=True)
+        server, meter = self.both(username=USER, password_file=self.password(), ca_file=self.ca.cert,
+                                  client_cert=cert, client_key=key)
+        processes = self.run_both(server, meter)
+        self.wait_healed(server, meter)
+        places = {f"/proc/{process.pid}/{what}": pathlib.Path(f"/proc/{process.pid}/{what}").read_text()
+                  for process in processes for what in ("cmdline", "environ")}
+        self.assertTrue(all(places.values()))
+        for process in processes:
+            places |= {f"stdout of {process.name}": process.out(), f"stderr of {process.name}": process.err()}
+        for file in [*server.data.rglob("*"), *meter.state.rglob("*"), meter.config]:
+            if file.is_file():
+                places[str(file)] = file.read_bytes().decode("latin-1")
+        for place, content in places.items():
+            for secret in (SECRET, key.read_text().splitlines()[1]):
+                self.assertNotIn(secret, content, place)
+
     def test_a_credential_of_systemd_is_found_by_its_name(self):
         self.private_broker(*self.users())
         credentials = self.folder / "credentials"

@@ -344,7 +344,8 @@ class CommandLine(Case):
             self.assertEqual((done.returncode, done.stderr), (0, ""))
             self.assertRegex(done.stdout, rf"^{name} \d+\.\d+\.\d+")
         for words in (["init"], ["meter"], ["meter", "add"], ["meter", "list"], ["readings"], ["held"],
-                      ["held", "list"], ["held", "accept"], ["held", "discard"]):
+                      ["held", "list"], ["held", "accept"], ["held", "discard"], ["broker"], ["broker", "status"],
+                      ["broker", "listen"]):
             done = self.run_command([program("meter-server"), *words, "--help"])
             self.assertEqual((done.returncode, done.stderr), (0, ""), words)
 
@@ -355,6 +356,7 @@ class CommandLine(Case):
                         ["meter-server"], ["meter-server", "fly"], ["meter-server", "--nonsense"],
                         ["meter-server", "meter"], ["meter-server", "meter", "add"],
                         ["meter-server", "meter", "remove"], ["meter-server", "readings"],
+                        ["meter-server", "broker"], ["meter-server", "broker", "listen"],
                         ["meter-server", "held"], ["meter-server", "run", "--password", "secret"]):
             self.assert_refused(self.run_command([program(command[0]), *command[1:]]), 2, "--help")
 
