@@ -36,6 +36,11 @@ ExitCode main_of_server(int argc, char** argv)
     add_status(program, action);
     add_readings(program, action);
     add_held(program, action);
+    CLI::App* broker =
+        program.add_subcommand("broker", "Ask the broker how it is, and listen to what passes");
+    broker->require_subcommand(1);
+    add_broker_status(*broker, action);
+    add_broker_listen(*broker, action);
 
     try {
         program.parse(argc, argv);

@@ -4,6 +4,49 @@
 
 namespace pulsemeter {
 
+namespace {
+
+// A TOML basic string.
+std::string quoted(std::string_view text)
+{
+    std::string result = "\"";
+    for (const char character : text) {
+        if (character == '"' || character == '\\') {
+            result += {'\\', character};
+        } else if (static_cast<unsigned char>(character) < ' ' || character == '\x7f') {
+            result += fmt::format("\\u{:04x}", static_cast<unsigned>(character));
+        } else {
+            result += character;
+        }
+    }
+    return result + '"';
+}
+
+// What is not set is there as an example.
+std::string line(std::string_view key, const std::string& value, std::string_view example,
+                 std::string_view comment)
+{
+    const std::string setting =
+        fmt::format("{}{} = {}", value.empty() ? "#" : "", key, quoted(value.empty() ? example : value));
+    return fmt::format("{:<27} # {}\n", setting, comment);
+}
+
+std::string login_and_tls(const BrokerSettings& broker)
+{
+    const TlsFiles& tls = broker.tls;
+    return line("username", broker.username, "hall", "for a broker that wants to know who comes") +
+           line("password_file", broker.password_file.string(), "mqtt-password",
+                "mode 0600, beside this file or by its whole path") +
+           line("ca_file", tls.ca_file.string(), "ca.pem",
+                "for mqtts://, whom to trust; default: the system's list") +
+           line("ca_folder", tls.ca_folder.string(), "/etc/ssl/certs", "or a folder of such") +
+           line("client_cert", tls.client_cert.string(), "hall.pem",
+                "for a broker that wants a certificate") +
+           line("client_key", tls.client_key.string(), "hall.key", "mode 0600");
+}
+
+} // namespace
+
 // The ids, keys and URLs in here hold no character that TOML would want escaped: their parsers saw to that.
 std::string text(const MeterFile& file)
 {
@@ -20,7 +63,7 @@ interval_s = {interval:<14} # seconds between two readings
 [broker]
 url = "{url}"
 mqtt_version = {version:<12} # "5" or "3.1.1"
-
+{login_and_tls}
 [gpio]
 line = "GPIO17"             # header pin 11; or instead: chip = "pinctrl-bcm2711" and offset = 17
 pull = "up"                 # up, down or none
@@ -33,6 +76,7 @@ model = "uniform"           # uniform: 0 to 9 flashes at random; household: the 
                        fmt::arg("id", file.id.text()), fmt::arg("key", file.key),
                        fmt::arg("constant", file.constant.imp_per_kwh), fmt::arg("max_kw", file.max_kw),
                        fmt::arg("interval", file.interval.count()), fmt::arg("url", file.broker.url.text()),
+                       fmt::arg("login_and_tls", login_and_tls(file.broker)),
                        fmt::arg("version", file.broker.version == MqttVersion::v5 ? "\"5\"" : "\"3.1.1\""));
 }
 

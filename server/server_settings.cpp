@@ -46,8 +46,14 @@ std::string initial_server_settings(const BrokerUrl& broker)
     return fmt::format(R"(# meter-server's settings, read when it starts.
 
 [broker]
-url = {url:<30} # mqtt://HOST[:PORT]; whoever runs it sees sealed messages only
+url = {url:<30} # mqtt://HOST[:PORT], or mqtts:// for TLS; whoever runs it sees sealed messages only
 mqtt_version = "5"                   # "5", or "3.1.1" for a broker that knows no other
+# A broker that wants to know who comes, or that one wants to know; files are looked for beside this one:
+#username = "server"
+#password_file = "mqtt-password"     # mode 0600
+#ca_file = "ca.pem"                  # whom to trust; or ca_folder = "/etc/ssl/certs"; default: the system's list
+#client_cert = "server.pem"
+#client_key = "server.key"           # mode 0600
 
 [tariff]
 price_per_kwh = "{price}"               # in quotes, so that it is exact

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -19,7 +20,6 @@ namespace pulsemeter {
 namespace {
 
 constexpr std::size_t most_addresses = 4; // each may take its full time to time out
-constexpr int patience_ms = 100;
 
 BrokerAddresses addresses_of(const BrokerUrl& url, int flags)
 {
@@ -29,11 +29,16 @@ BrokerAddresses addresses_of(const BrokerUrl& url, int flags)
     hints.ai_flags = flags | AI_NUMERICSERV;
     addrinfo* found = nullptr;
     const int error = ::getaddrinfo(url.host.c_str(), std::to_string(url.port).c_str(), &hints, &found);
-    if (error == EAI_NONAME)
-        return tl::unexpected(fmt::format("the name {} is unknown", url.host));
+    if (error == EAI_NONAME) {
+        return tl::unexpected(
+            fmt::format("the name {} is unknown: correct it in url, or have it set up in the "
+                        "network's DNS",
+                        url.host));
+    }
     if (error != 0) {
         return tl::unexpected(
-            fmt::format("the name {} can't be looked up: {}", url.host, ::gai_strerror(error)));
+            fmt::format("the name {} can't be looked up ({}): check the network and its DNS", url.host,
+                        ::gai_strerror(error)));
     }
 
     const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> list(found, &::freeaddrinfo);
@@ -59,6 +64,13 @@ std::string message_of(int error)
     if (!text.empty() && text.front() >= 'A' && text.front() <= 'Z')
         text.front() = static_cast<char>(text.front() - 'A' + 'a');
     return text;
+}
+
+std::string with_remedy(int error)
+{
+    if (error == ECONNREFUSED)
+        return "connection refused: start the broker, or correct host and port in url";
+    return message_of(error) + ": check the network, and host and port in url";
 }
 
 bool is_connected_to(int descriptor, const BrokerAddress& address)
@@ -92,23 +104,39 @@ std::optional<BrokerAddress> numeric_address(const BrokerUrl& url)
     return addresses ? std::optional(addresses->front()) : std::nullopt;
 }
 
-std::optional<std::string> why_unreachable(const BrokerAddress& address)
+tl::expected<int, std::string> connected_socket(const BrokerAddress& address,
+                                                std::chrono::milliseconds patience)
 {
     const int descriptor = ::socket(address.socket.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (descriptor < 0)
-        return message_of(errno);
+        return tl::unexpected(with_remedy(errno));
     int error = ::connect(descriptor, generic(address.socket), address.length) == 0 ? 0 : errno;
     if (error == EINPROGRESS) {
         pollfd ready{descriptor, POLLOUT, 0};
         socklen_t length = sizeof(error);
-        if (::poll(&ready, 1, patience_ms) != 1) {
+        if (::poll(&ready, 1, static_cast<int>(patience.count())) != 1) {
             error = ETIMEDOUT;
         } else if (::getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &length) != 0) {
             error = errno;
         }
     }
+    if (error == 0)
+        return descriptor;
     ::close(descriptor);
-    return error == 0 ? std::nullopt : std::optional(message_of(error));
+    return tl::unexpected(with_remedy(error));
+}
+
+std::string uri_for_tls(const BrokerUrl& url)
+{
+    return fmt::format("ssl://{}:{}", url.host,
+                       url.port); // with brackets Paho would look for them in the certificate
+}
+
+std::size_t address_for_tls(const std::vector<BrokerAddress>& addresses)
+{
+    const auto ipv4 = std::find_if(addresses.begin(), addresses.end(),
+                                   [](const auto& each) { return each.socket.ss_family == AF_INET; });
+    return ipv4 == addresses.end() ? 0 : static_cast<std::size_t>(ipv4 - addresses.begin());
 }
 
 std::size_t send_small_packets_at_once(const BrokerAddress& address)

@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <tl/expected.hpp>
 
+#include <chrono>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,8 +30,15 @@ using BrokerAddresses =
 // The same without asking anyone; nothing if the host is a name.
 [[nodiscard]] std::optional<BrokerAddress> numeric_address(const BrokerUrl& url);
 
-// Tries a TCP connection, 100 ms at most, and says why there is none; nothing if there is one.
-[[nodiscard]] std::optional<std::string> why_unreachable(const BrokerAddress& address);
+// A TCP connection, which is the caller's to close, or why there is none, for people.
+[[nodiscard]] tl::expected<int, std::string> connected_socket(const BrokerAddress& address,
+                                                              std::chrono::milliseconds patience);
+
+// For TLS Paho is given the name, which is what it checks the certificate against, and looks it up once more for itself.
+[[nodiscard]] std::string uri_for_tls(const BrokerUrl& url);
+
+// Which of a name's addresses Paho takes then: the first of IPv4, else the first.
+[[nodiscard]] std::size_t address_for_tls(const std::vector<BrokerAddress>& addresses);
 
 // Sets TCP_NODELAY on every socket of this process that is connected to the address; how many there are. Paho has no
 // option for it, and with Nagle's algorithm a reading and its confirmation take 44 ms instead of 0.4 ms.

@@ -6,12 +6,16 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <utility>
 
 namespace pulsemeter {
 namespace {
 
-constexpr std::string_view scheme = "mqtt://";
-constexpr std::string_view allowed = "allowed: mqtt://HOST or mqtt://HOST:PORT, an IPv6 address in brackets";
+constexpr std::string_view plain_scheme = "mqtt://";
+constexpr std::string_view tls_scheme = "mqtts://";
+constexpr std::string_view allowed =
+    "allowed: mqtt://HOST[:PORT], or mqtts://HOST[:PORT] for TLS, an IPv6 address in brackets";
+constexpr std::size_t longest_username = 1024; // MQTT would allow 65,535
 
 [[noreturn]] void refuse(std::string_view text, std::string_view what)
 {
@@ -43,15 +47,17 @@ BrokerUrl BrokerUrl::parse(std::string_view text)
         throw UsageError(fmt::format(
             "a broker URL takes no user name or password, others could read it there; {}", allowed));
     }
-    for (const std::string_view tls : {"mqtts://", "ssl://", "tls://", "wss://"}) {
-        if (text.starts_with(tls))
-            refuse(text, "TLS is not supported yet in this version (what is sent is sealed without it)");
-    }
-    if (!text.starts_with(scheme))
-        refuse(text, "no broker URL");
-
     BrokerUrl url;
-    std::string_view rest = text.substr(scheme.size());
+    std::string_view rest = text;
+    if (text.starts_with(plain_scheme)) {
+        rest.remove_prefix(plain_scheme.size());
+    } else if (text.starts_with(tls_scheme)) {
+        rest.remove_prefix(tls_scheme.size());
+        url.transport = Transport::tls;
+        url.port = 8883;
+    } else {
+        refuse(text, "no broker URL");
+    }
     if (rest.starts_with('[')) {
         const auto end = rest.find(']');
         if (end == std::string_view::npos || !is_ipv6_address(rest.substr(1, end - 1)))
@@ -80,8 +86,50 @@ BrokerUrl BrokerUrl::parse(std::string_view text)
 std::string BrokerUrl::text() const
 {
     const bool ipv6 = host.find(':') != std::string::npos;
-    return fmt::format("{}{}{}{}:{}", scheme, ipv6 ? "[" : "", host, ipv6 ? "]" : "", port);
+    return fmt::format("{}{}{}{}:{}", transport == Transport::tls ? tls_scheme : plain_scheme,
+                       ipv6 ? "[" : "", host, ipv6 ? "]" : "", port);
 }
+
+namespace {
+
+void read_login(ConfigFile::Table& table, BrokerSettings& settings)
+{
+    if (const auto name = table.string("username")) {
+        const bool control = std::any_of(name->begin(), name->end(), [](char c) {
+            return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+        });
+        if (name->empty() || name->size() > longest_username || control) {
+            table.refuse("username",
+                         fmt::format("must be 1 to {} bytes without control characters; anonymous: "
+                                     "leave it out",
+                                     longest_username));
+        }
+        settings.username = *name;
+    }
+    settings.password_file = table.path("password_file").value_or("");
+    if (!settings.password_file.empty() && settings.username.empty())
+        table.refuse("password_file", "a password goes with a user name; add username = \"...\"");
+}
+
+void read_tls(ConfigFile::Table& table, BrokerSettings& settings)
+{
+    TlsFiles& tls = settings.tls;
+    for (const auto& [key, path] :
+         {std::pair("ca_file", &tls.ca_file), std::pair("ca_folder", &tls.ca_folder),
+          std::pair("client_cert", &tls.client_cert), std::pair("client_key", &tls.client_key)}) {
+        *path = table.path(key).value_or("");
+        if (!path->empty() && settings.url.transport != Transport::tls)
+            table.refuse(key, "is of no use without TLS; let the url begin with mqtts://, or leave this out");
+    }
+    if (!tls.ca_file.empty() && !tls.ca_folder.empty())
+        table.refuse("ca_folder", "name a ca_file or a ca_folder, not both");
+    if (tls.client_cert.empty() != tls.client_key.empty()) {
+        table.refuse(tls.client_cert.empty() ? "client_key" : "client_cert",
+                     "client_cert and client_key go together");
+    }
+}
+
+} // namespace
 
 BrokerSettings read_broker(ConfigFile::Table table)
 {
@@ -96,6 +144,8 @@ BrokerSettings read_broker(ConfigFile::Table table)
     if (version != "5" && version != "3.1.1")
         table.refuse("mqtt_version", "unknown; allowed: \"5\" or \"3.1.1\"");
     settings.version = version == "5" ? MqttVersion::v5 : MqttVersion::v3_1_1;
+    read_login(table, settings);
+    read_tls(table, settings);
     return settings;
 }
 

@@ -41,7 +41,18 @@ struct Lost {
     ConnectionNumber connection;
     int code;
 }; // 0: the broker gave no reason
-using BusReport = std::variant<Received, LookedUp, Opened, OpenFailed, Subscribed, SubscribeFailed, Lost>;
+struct PublishRefused {
+    ConnectionNumber connection;
+    std::string topic;
+    int code;
+};
+struct Diagnosed {
+    ConnectionNumber connection;
+    std::string reason;
+};                   // why it could not be opened, looked for a second time
+struct Abandoned {}; // a connection that was left to itself has gone
+using BusReport = std::variant<Received, LookedUp, Opened, OpenFailed, Subscribed, SubscribeFailed, Lost,
+                               PublishRefused, Diagnosed, Abandoned>;
 
 class BusInbox {
 public:

@@ -6,6 +6,7 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 #include <set>
 #include <vector>
@@ -197,6 +198,24 @@ std::optional<bool> ConfigFile::Table::boolean(std::string_view key)
     if (!node->is_boolean())
         impl_->refuse(key, fmt::format("is {}; must be true or false", type_name(*node)));
     return node->as_boolean()->get();
+}
+
+std::optional<std::filesystem::path> ConfigFile::Table::path(std::string_view key)
+{
+    const auto name = string(key);
+    if (!name)
+        return std::nullopt;
+    if (name->empty() || name->find('\0') != std::string::npos)
+        impl_->refuse(key, "is no file's name; leave it out if there is none");
+    const std::filesystem::path path(*name);
+    if (path.is_absolute())
+        return path;
+    if (const char* credentials = std::getenv("CREDENTIALS_DIRECTORY"); credentials != nullptr) {
+        std::error_code ignored;
+        if (auto credential = credentials / path; std::filesystem::exists(credential, ignored))
+            return credential;
+    }
+    return std::filesystem::path(impl_->file).parent_path() / path;
 }
 
 std::string ConfigFile::Table::required_string(std::string_view key)

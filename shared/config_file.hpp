@@ -32,6 +32,9 @@ public:
         [[nodiscard]] std::optional<std::int64_t> integer(std::string_view key, std::int64_t least,
                                                           std::int64_t most);
         [[nodiscard]] std::optional<bool> boolean(std::string_view key);
+        // A file's name. A relative one is that of a credential if systemd gave us one of this name
+        // ($CREDENTIALS_DIRECTORY), else it starts from the folder of the configuration file.
+        [[nodiscard]] std::optional<std::filesystem::path> path(std::string_view key);
         // Absent: UsageError that names the table and the key.
         [[nodiscard]] std::string required_string(std::string_view key);
         // "FILE:LINE: table.key: MESSAGE", for what only the caller can judge.

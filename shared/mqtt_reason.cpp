@@ -7,14 +7,30 @@ namespace {
 
 constexpr const char* taken_over =
     "another client took over our client id: give each program a configuration of its own";
-constexpr const char* not_authorized =
-    "the broker does not authorize us: allow this client in the broker's settings";
-constexpr const char* wants_password =
-    "the broker wants a user name and a password, which this version can't give: name another broker";
 constexpr const char* older_broker =
     "the broker does not speak MQTT 5: set mqtt_version = \"3.1.1\" in [broker]";
 
-std::string reason_3(int code)
+// Brokers tell a wrong password and a user who may not come in by one code, lest somebody try out names.
+std::string login_refused(const BrokerSettings& settings)
+{
+    if (settings.username.empty()) {
+        return "not authorised: the broker lets nobody in without a name: set username and password_file in "
+               "[broker], "
+               "or allow anonymous clients there";
+    }
+    if (settings.password_file.empty()) {
+        return fmt::format(
+            "not authorised: the broker does not let user {} in without a password: set password_file "
+            "in [broker]",
+            settings.username);
+    }
+    return fmt::format(
+        "not authorised: wrong user name {} or wrong password in {}: correct them, or the user on the "
+        "broker",
+        settings.username, settings.password_file.string());
+}
+
+std::string reason_3(int code, const BrokerSettings& settings)
 {
     switch (code) {
     case 1:
@@ -24,17 +40,14 @@ std::string reason_3(int code)
     case 3:
         return "the broker says that it is unavailable";
     case 4:
-        return wants_password;
     case 5:
-        return not_authorized;
-    case 128:
-        return "the broker does not allow it";
+        return login_refused(settings);
     default:
         return fmt::format("the broker refuses (code {})", code);
     }
 }
 
-std::string reason_5(int code)
+std::string reason_5(int code, const BrokerSettings& settings)
 {
     switch (code) {
     case 1: // a 3.1.1 broker's answer to a version that it does not know
@@ -43,9 +56,8 @@ std::string reason_5(int code)
     case 133:
         return "the broker refuses our client id";
     case 134:
-        return wants_password;
     case 135:
-        return not_authorized;
+        return login_refused(settings);
     case 136:
         return "the broker says that it is unavailable";
     case 137:
@@ -73,9 +85,19 @@ std::string reason_5(int code)
 
 } // namespace
 
-std::string mqtt_reason(int code, MqttVersion version)
+std::string mqtt_reason(int code, const BrokerSettings& settings)
 {
-    return version == MqttVersion::v5 ? reason_5(code) : reason_3(code);
+    return settings.version == MqttVersion::v5 ? reason_5(code, settings) : reason_3(code, settings);
+}
+
+std::string topic_reason(int code, const BrokerSettings& settings)
+{
+    constexpr int failure = 128; // the only one of 3.1.1, which says no more
+    constexpr int not_authorized = 135;
+    if (code != not_authorized && (code != failure || settings.version == MqttVersion::v5))
+        return mqtt_reason(code, settings);
+    return fmt::format("not authorised: the broker's access list forbids it to {}: allow it there",
+                       settings.username.empty() ? "anonymous clients" : "user " + settings.username);
 }
 
 } // namespace pulsemeter

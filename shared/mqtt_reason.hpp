@@ -7,7 +7,10 @@
 
 namespace pulsemeter {
 
-// The code of a CONNACK (3.1.1: 1 to 5, 5: from 128), of a SUBACK or of the broker's DISCONNECT.
-[[nodiscard]] std::string mqtt_reason(int code, MqttVersion version);
+// The code of a CONNACK (3.1.1: 1 to 5, 5: from 128) or of the broker's DISCONNECT.
+[[nodiscard]] std::string mqtt_reason(int code, const BrokerSettings& settings);
+
+// The code of a SUBACK or a PUBACK, which is about one topic.
+[[nodiscard]] std::string topic_reason(int code, const BrokerSettings& settings);
 
 } // namespace pulsemeter

@@ -1,5 +1,7 @@
 #include "shared/paho_connection.hpp"
 
+#include "shared/broker_files.hpp"
+#include "shared/crypto/tls_handshake.hpp"
 #include "shared/log.hpp"
 
 #include <mqtt/async_client.h>
@@ -8,6 +10,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <utility>
 
 namespace pulsemeter {
 namespace {
@@ -23,9 +26,27 @@ int paho_version(MqttVersion version)
     return version == MqttVersion::v5 ? MQTTVERSION_5 : MQTTVERSION_3_1_1;
 }
 
-mqtt::connect_options connect_options(MqttVersion version)
+// Verified are the chain (server_cert_auth) and the host name (verify, which Paho's C library leaves off).
+// Filled in place: see Impl::tls.
+void set_tls_options(mqtt::ssl_options& options, const TlsFiles& files)
+{
+    options.set_enable_server_cert_auth(true);
+    options.set_verify(true);
+    options.set_enabled_cipher_suites(crypto::tls_ciphers);
+    if (!files.ca_file.empty())
+        options.set_trust_store(files.ca_file.string());
+    if (!files.ca_folder.empty())
+        options.ca_path(files.ca_folder.string());
+    if (!files.client_cert.empty()) {
+        options.set_key_store(files.client_cert.string());
+        options.set_private_key(files.client_key.string());
+    }
+}
+
+mqtt::connect_options connect_options(const BrokerSettings& settings)
 {
     mqtt::connect_options options;
+    const MqttVersion version = settings.version;
     options.set_mqtt_version(paho_version(version));
     options.set_automatic_reconnect(false);
     options.set_keep_alive_interval(keep_alive);
@@ -42,6 +63,10 @@ mqtt::connect_options connect_options(MqttVersion version)
     } else {
         options.set_clean_session(true);
     }
+    if (!settings.username.empty())
+        options.set_user_name(settings.username);
+    if (!settings.password_file.empty())
+        options.set_password(read_broker_password(settings));
     return options;
 }
 
@@ -106,17 +131,24 @@ struct PahoConnection::Impl : mqtt::callback {
     struct PublishListener : mqtt::iaction_listener {
         explicit PublishListener(Impl& impl) : owner(impl) {}
         void on_success(const mqtt::token&) override { owner.publish_ended(); }
-        void on_failure(const mqtt::token&) override { owner.publish_ended(); }
+        void on_failure(const mqtt::token& token) override
+        {
+            const int code = failure_code(token);
+            if (code > 0) // else the connection failed, which is reported as such
+                owner.inbox.push(PublishRefused{owner.number, (*token.get_topics())[0], code});
+            owner.publish_ended();
+        }
         Impl& owner;
     };
 
     Impl(ConnectionNumber connection, const std::string& uri, const std::string& client_id,
-         MqttVersion mqtt_version, BusInbox& reports)
+         BrokerSettings broker, BusInbox& reports)
         : number(connection),
-          version(mqtt_version),
+          settings(std::move(broker)),
           inbox(reports),
-          client(uri, client_id, mqtt::create_options(paho_version(mqtt_version)))
+          client(uri, client_id, mqtt::create_options(paho_version(settings.version)))
     {
+        set_tls_options(tls, settings.tls);
         client.set_callback(*this);
         client.set_disconnected_handler([this](const mqtt::properties&, mqtt::ReasonCode code) {
             inbox.push(Lost{number, static_cast<int>(code)}); // the broker will close it, but said why
@@ -157,7 +189,8 @@ struct PahoConnection::Impl : mqtt::callback {
     }
 
     const ConnectionNumber number;
-    const MqttVersion version;
+    const BrokerSettings settings;
+    mqtt::ssl_options tls; // Paho C++ 1.2 never copies the CA folder, all copies point to the one in here
     BusInbox& inbox;
     std::atomic<int> window = most_outstanding;
     std::atomic<int> outstanding = 0;
@@ -171,8 +204,8 @@ struct PahoConnection::Impl : mqtt::callback {
 };
 
 PahoConnection::PahoConnection(ConnectionNumber number, const std::string& uri, const std::string& client_id,
-                               MqttVersion version, BusInbox& inbox)
-    : impl_(std::make_unique<Impl>(number, uri, client_id, version, inbox))
+                               BrokerSettings settings, BusInbox& inbox)
+    : impl_(std::make_unique<Impl>(number, uri, client_id, std::move(settings), inbox))
 {
     keep_threads_running();
 }
@@ -181,8 +214,11 @@ PahoConnection::~PahoConnection() = default;
 
 bool PahoConnection::connect()
 {
+    mqtt::connect_options options = connect_options(impl_->settings);
+    if (impl_->settings.url.transport == Transport::tls)
+        options.set_ssl(impl_->tls);
     try {
-        impl_->client.connect(connect_options(impl_->version), nullptr, impl_->open_listener);
+        impl_->client.connect(std::move(options), nullptr, impl_->open_listener);
         return true;
     } catch (const mqtt::exception& error) {
         log::debug("connect: {}", error.what());

@@ -19,13 +19,15 @@ public:
     static constexpr int most_outstanding =
         100; // or what the broker allows; deeper windows only cost Paho time
 
+    // `uri` as Paho takes it. With "ssl://" the host in it is the one that the certificate must be for.
     PahoConnection(ConnectionNumber number, const std::string& uri, const std::string& client_id,
-                   MqttVersion version, BusInbox& inbox);
+                   BrokerSettings settings, BusInbox& inbox);
     ~PahoConnection();
     PahoConnection(const PahoConnection&) = delete;
     PahoConnection& operator=(const PahoConnection&) = delete;
 
-    // False: it can't even be tried, for want of memory or of a connection. Reports otherwise.
+    // False: it can't even be tried, for want of memory or of a connection. Reports otherwise. UsageError if the
+    // password can't be read.
     [[nodiscard]] bool connect();
     [[nodiscard]] bool subscribe(const std::string& topic);
     [[nodiscard]] bool publish(const std::string& topic, std::string_view payload, Retain retain);

@@ -1,7 +1,9 @@
 #include "shared/paho_message_bus.hpp"
 
 #include "shared/backoff.hpp"
+#include "shared/broker_files.hpp"
 #include "shared/bus_inbox.hpp"
+#include "shared/connection_trouble.hpp"
 #include "shared/log.hpp"
 #include "shared/mqtt_reason.hpp"
 #include "shared/paho_connection.hpp"
@@ -25,10 +27,15 @@ constexpr std::chrono::seconds answer_within{10};
 constexpr std::chrono::seconds goodbye_within{2};
 constexpr std::chrono::minutes between_warnings{1};
 
+bool is_tls(const BrokerSettings& settings)
+{
+    return settings.url.transport == Transport::tls;
+}
+
 } // namespace
 
 struct PahoMessageBus::Impl {
-    enum class Stage { waiting, looking_up, connecting, subscribing, ready, closed };
+    enum class Stage { waiting, looking_up, connecting, diagnosing, subscribing, ready, closed };
 
     Impl(const BrokerSettings& broker, std::string id, std::uint64_t seed, std::function<void()> wake)
         : settings(broker),
@@ -42,8 +49,10 @@ struct PahoMessageBus::Impl {
     void look_up_name();
     void connect(Time now);
     void connect_to_next_or_fail(Time now, const std::string& reason);
+    void diagnose(Time now);
     void fail(Time now, const std::string& reason);
     void drop_connection();
+    [[nodiscard]] bool may_hang() const;
     void become_ready(Time now);
     [[nodiscard]] std::string subscribing_to(const std::string& topic);
 
@@ -56,6 +65,9 @@ struct PahoMessageBus::Impl {
     void handle(const Subscribed& subscribed, Time now);
     void handle(const SubscribeFailed& failed, Time now);
     void handle(const Lost& lost, Time now);
+    void handle(const PublishRefused& refused, Time now);
+    void handle(const Diagnosed& diagnosed, Time now);
+    void handle(const Abandoned& abandoned, Time now);
 
     void time_out(Time now);
     [[nodiscard]] Time warn_of_dropped(Time now);
@@ -72,6 +84,7 @@ struct PahoMessageBus::Impl {
     Time deadline = Time::min(); // of the stage
     Time ready_since{};
     bool name_in_question = false;
+    bool abandoned = false;               // a connection hangs in Paho, and would take a next one with it
     std::vector<BrokerAddress> addresses; // of this attempt
     std::size_t address = 0;              // the one in use
     ConnectionNumber number = 0;
@@ -80,10 +93,15 @@ struct PahoMessageBus::Impl {
 
     BusInbox::Dropped dropped; // not yet told
     Time next_warning = Time::min();
+    Time next_refusal_told = Time::min();
 };
 
 void PahoMessageBus::Impl::begin(Time now)
 {
+    if (abandoned) {
+        fail(now, fmt::format("still no answer to who {} is: check the network's DNS", settings.url.host));
+        return;
+    }
     if (const auto numeric = numeric_address(settings.url)) {
         addresses = {*numeric};
         address = 0;
@@ -114,8 +132,8 @@ void PahoMessageBus::Impl::connect(Time now)
     stage = Stage::connecting;
     deadline = now + answer_within;
     try {
-        connection = std::make_unique<PahoConnection>(number, addresses[address].uri(), client_id,
-                                                      settings.version, *inbox);
+        const std::string uri = is_tls(settings) ? uri_for_tls(settings.url) : addresses[address].uri();
+        connection = std::make_unique<PahoConnection>(number, uri, client_id, settings, *inbox);
         if (!connection->connect())
             fail(now, "a connection can't be begun");
     } catch (const std::exception& error) {
@@ -125,11 +143,25 @@ void PahoMessageBus::Impl::connect(Time now)
 
 void PahoMessageBus::Impl::connect_to_next_or_fail(Time now, const std::string& reason)
 {
-    if (address + 1 < addresses.size()) {
+    if (!is_tls(settings) && address + 1 < addresses.size()) {
         ++address;
         connect(now);
     } else {
         fail(now, reason);
+    }
+}
+
+// Paho knows that TLS failed, but not why. We shake hands once more and look.
+void PahoMessageBus::Impl::diagnose(Time now)
+{
+    stage = Stage::diagnosing;
+    deadline = now + answer_within;
+    try {
+        std::thread([inbox = inbox, to = addresses[address], settings = settings, number = number] {
+            inbox->push(Diagnosed{number, why_tls_failed(to, settings)});
+        }).detach();
+    } catch (const std::system_error&) {
+        fail(now, why_broken_off(settings));
     }
 }
 
@@ -143,10 +175,29 @@ void PahoMessageBus::Impl::fail(Time now, const std::string& reason)
     deadline = now + backoff.next();
 }
 
+// Paho looks up a name under the lock that destroying a client needs: then not this thread is to wait for it.
 void PahoMessageBus::Impl::drop_connection()
 {
-    connection.reset();
     ++number;
+    if (!connection || !may_hang()) {
+        connection.reset();
+        return;
+    }
+    try {
+        std::thread([inbox = inbox,
+                     hanging = std::shared_ptr<PahoConnection>(std::move(connection))]() mutable {
+            hanging.reset();
+            inbox->push(Abandoned{});
+        }).detach();
+        abandoned = true;
+    } catch (const std::system_error& error) { // it went here, and we may have waited
+        log::debug("{}", error.what());
+    }
+}
+
+bool PahoMessageBus::Impl::may_hang() const
+{
+    return stage == Stage::connecting && is_tls(settings) && !numeric_address(settings.url);
 }
 
 void PahoMessageBus::Impl::become_ready(Time now)
@@ -190,7 +241,7 @@ void PahoMessageBus::Impl::handle(LookedUp&& looked_up, Time now)
         return;
     }
     addresses = *std::move(looked_up.addresses);
-    address = 0;
+    address = is_tls(settings) ? address_for_tls(addresses) : 0;
     connect(now);
 }
 
@@ -198,7 +249,8 @@ void PahoMessageBus::Impl::handle(const Opened& opened, Time now)
 {
     if (opened.connection != number)
         return;
-    send_small_packets_at_once(addresses[address]);
+    for (const auto& each : addresses)
+        send_small_packets_at_once(each);
     stage = Stage::subscribing;
     deadline = now + answer_within;
     unacknowledged = 0;
@@ -218,15 +270,12 @@ void PahoMessageBus::Impl::handle(const OpenFailed& failed, Time now)
     if (failed.connection != number)
         return;
     if (failed.code > 0) {
-        fail(now, mqtt_reason(failed.code, settings.version));
-        return;
+        fail(now, mqtt_reason(failed.code, settings));
+    } else if (is_tls(settings)) {
+        diagnose(now);
+    } else {
+        connect_to_next_or_fail(now, why_unreachable(addresses[address]).value_or(why_broken_off(settings)));
     }
-    const auto unreachable = why_unreachable(addresses[address]);
-    connect_to_next_or_fail(
-        now, unreachable.value_or(settings.version == MqttVersion::v5
-                                      ? "the broker ends the connection at once: if it is an older "
-                                        "one, set mqtt_version = \"3.1.1\" in [broker]"
-                                      : "the broker ends the connection at once: is it one?"));
 }
 
 void PahoMessageBus::Impl::handle(const Subscribed& subscribed, Time now)
@@ -241,13 +290,34 @@ void PahoMessageBus::Impl::handle(const Subscribed& subscribed, Time now)
 void PahoMessageBus::Impl::handle(const SubscribeFailed& failed, Time now)
 {
     if (failed.connection == number)
-        fail(now, fmt::format("topic {}: {}", failed.topic, mqtt_reason(failed.code, settings.version)));
+        fail(now, fmt::format("topic {}: {}", failed.topic, topic_reason(failed.code, settings)));
 }
 
 void PahoMessageBus::Impl::handle(const Lost& lost, Time now)
 {
     if (lost.connection == number)
-        fail(now, lost.code == 0 ? "connection lost" : mqtt_reason(lost.code, settings.version));
+        fail(now, lost.code == 0 ? "connection lost" : mqtt_reason(lost.code, settings));
+}
+
+// The connection is good and others of its topics may be: no reason to end it, but one to be told.
+void PahoMessageBus::Impl::handle(const PublishRefused& refused, Time now)
+{
+    if (refused.connection != number || now < next_refusal_told)
+        return;
+    log::warning("{}: publishing to topic {}: {}", settings.url.text(), refused.topic,
+                 topic_reason(refused.code, settings));
+    next_refusal_told = now + between_warnings;
+}
+
+void PahoMessageBus::Impl::handle(const Diagnosed& diagnosed, Time now)
+{
+    if (diagnosed.connection == number && stage == Stage::diagnosing)
+        fail(now, diagnosed.reason);
+}
+
+void PahoMessageBus::Impl::handle(const Abandoned&, Time)
+{
+    abandoned = false;
 }
 
 void PahoMessageBus::Impl::time_out(Time now)
@@ -261,7 +331,10 @@ void PahoMessageBus::Impl::time_out(Time now)
              fmt::format("no answer within 10 s to who {} is: check the network's DNS", settings.url.host));
         break;
     case Stage::connecting:
-        connect_to_next_or_fail(now, "no answer within 10 s");
+        connect_to_next_or_fail(now, "no answer within 10 s: check the network, and host and port in url");
+        break;
+    case Stage::diagnosing:
+        fail(now, "TLS fails, and the broker does not answer any more");
         break;
     case Stage::subscribing:
         fail(now, "no answer to a subscription within 10 s");
@@ -293,6 +366,7 @@ PahoMessageBus::PahoMessageBus(const BrokerSettings& settings, std::string clien
                                std::function<void()> wake)
     : impl_(std::make_unique<Impl>(settings, std::move(client_id), seed, std::move(wake)))
 {
+    check_broker_files(settings);
 }
 
 PahoMessageBus::~PahoMessageBus()

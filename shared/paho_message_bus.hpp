@@ -2,7 +2,9 @@
 // counted beyond; payloads above 4 KiB dropped at once) and call `wake`; what happened itself is never dropped.
 // Reconnects by a supervisor of its own in tick(): 500 ms to 30 s, jittered, and calm again only after 10 s of good
 // connection. Clean start, nothing kept by the broker or on disk. Looks up names in a thread of its own, so that no
-// call blocks on a DNS server that hangs. One of these a process is the intended use; more work.
+// call blocks on a DNS server that hangs. With mqtts:// the chain and the host name of the broker's certificate are
+// verified, TLS is 1.2 or newer, and there is never a connection without it; a failure is looked into in a thread of its
+// own, so that its reason can be named. One of these a process is the intended use; more work.
 #pragma once
 
 #include "shared/broker_settings.hpp"
@@ -17,6 +19,7 @@ namespace pulsemeter {
 
 class PahoMessageBus : public MessageBus {
 public:
+    // Throws UsageError if a file that [broker] names is not what it should be.
     // `wake` is called from other threads until the destructor returns; it must not block (EventLoop::wake).
     PahoMessageBus(const BrokerSettings& settings, std::string client_id, std::uint64_t seed,
                    std::function<void()> wake);

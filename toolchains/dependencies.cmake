@@ -1,4 +1,4 @@
-# Every library that we use, found once, under names of our own: dep::mqtt, dep::crypto, dep::sqlite, dep::gpiod,
+# Every library that we use, found once, under names of our own: dep::mqtt, dep::crypto, dep::tls, dep::sqlite, dep::gpiod,
 # dep::fmt, dep::log, dep::cli11, dep::toml, dep::json, dep::expected, dep::asio, dep::test.
 # On the Pi (PULSEMETER_STATIC) all but glibc is linked statically, and fmt, spdlog and toml++, which Debian ships
 # only as shared objects, are used header-only.
@@ -21,6 +21,7 @@ function(pulsemeter_dependency name)
 endfunction()
 
 pulsemeter_dependency(crypto OpenSSL::Crypto)
+pulsemeter_dependency(tls OpenSSL::SSL OpenSSL::Crypto)
 pulsemeter_dependency(asio Boost::headers Threads::Threads)
 
 find_path(TOML_INCLUDE toml++/toml.h REQUIRED)

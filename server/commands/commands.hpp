@@ -22,5 +22,7 @@ void add_run(CLI::App& parent, Action& action);
 void add_status(CLI::App& parent, Action& action);
 void add_readings(CLI::App& parent, Action& action);
 void add_held(CLI::App& parent, Action& action);
+void add_broker_status(CLI::App& parent, Action& action);
+void add_broker_listen(CLI::App& parent, Action& action);
 
 } // namespace pulsemeter

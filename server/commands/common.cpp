@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <random>
 #include <system_error>
 
 namespace pulsemeter {
@@ -96,6 +97,17 @@ void print(std::string_view text)
 WallTime wall_time()
 {
     return std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
+}
+
+std::uint64_t random_number()
+{
+    std::random_device device;
+    return (std::uint64_t{device()} << 32U) | device();
+}
+
+std::string random_client_id()
+{
+    return fmt::format("pulsemeter-server-{:016x}", random_number());
 }
 
 } // namespace pulsemeter

@@ -4,6 +4,7 @@
 #include "server/data_folder.hpp"
 #include "shared/reading.hpp"
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -34,5 +35,8 @@ void put(std::string_view text);   // part of an answer
 void print(std::string_view text); // the end of it: on its way when this returns
 
 [[nodiscard]] WallTime wall_time();
+
+[[nodiscard]] std::uint64_t random_number();
+[[nodiscard]] std::string random_client_id(); // of its own for each run, so that none takes another's place
 
 } // namespace pulsemeter

@@ -25,7 +25,7 @@ BrokerUrl chosen_broker(const std::optional<std::string>& option)
 {
     if (option)
         return BrokerUrl::parse(*option);
-    while (const auto answer = ask("The broker's URL (mqtt://HOST[:PORT]): ")) {
+    while (const auto answer = ask("The broker's URL (mqtt://HOST[:PORT], or mqtts:// for TLS): ")) {
         try {
             return BrokerUrl::parse(*answer);
         } catch (const UsageError& error) {
@@ -76,7 +76,9 @@ void add_init(CLI::App& parent, Action& action)
     CLI::App* command =
         parent.add_subcommand("init", "Make the server's folder, its password and its settings");
     add_data_option(*command, options->data);
-    command->add_option("--broker", options->broker, "The broker, mqtt://HOST[:PORT] (default: ask)")
+    command
+        ->add_option("--broker", options->broker,
+                     "The broker, mqtt://HOST[:PORT], or mqtts:// for TLS (default: ask)")
         ->option_text("URL");
     add_password_option(*command, options->password_file);
     command->callback([options, &action] { action = [options] { return init(*options); }; });

@@ -27,6 +27,9 @@ struct MeterAddOptions {
     std::uint32_t max_kw = default_max_kw;
     std::uint32_t interval_s = 10;
     std::optional<std::string> broker;
+    std::string username;
+    std::filesystem::path mqtt_password_file;
+    TlsFiles tls;
     std::filesystem::path out;
     std::optional<std::filesystem::path> password_file;
 };
@@ -68,13 +71,53 @@ void write_file_and_key(Keystore& keystore, const MeterEntry& meter, const crypt
     }
 }
 
+// The URL is the server's unless another is given; name and files are the meter's own and lie on the Pi.
+BrokerSettings broker_of_the_meter(const BrokerSettings& of_the_server, const MeterAddOptions& options)
+{
+    BrokerSettings broker{.url = options.broker ? BrokerUrl::parse(*options.broker) : of_the_server.url,
+                          .version = of_the_server.version,
+                          .username = options.username,
+                          .password_file = options.mqtt_password_file,
+                          .tls = options.tls};
+    const TlsFiles& tls = broker.tls;
+    const bool any_tls = !(tls.ca_file.empty() && tls.ca_folder.empty() && tls.client_cert.empty());
+    if (any_tls && broker.url.transport != Transport::tls) {
+        throw UsageError(
+            fmt::format("--broker-ca-file, --broker-ca-folder and --broker-client-cert are for TLS, and "
+                        "{} has none: say --broker mqtts://HOST[:PORT], or leave them out",
+                        broker.url.text()));
+    }
+    return broker;
+}
+
+void warn_of_what_was_not_carried_over(const BrokerSettings& of_the_server, const BrokerSettings& broker,
+                                       const std::filesystem::path& out)
+{
+    std::string missing;
+    const auto note = [&missing](const char* key, const std::string& theirs, const std::string& ours) {
+        if (!theirs.empty() && ours.empty())
+            missing += (missing.empty() ? "" : ", ") + std::string(key);
+    };
+    note("username", of_the_server.username, broker.username);
+    note("password_file", of_the_server.password_file.string(), broker.password_file.string());
+    if (broker.url.transport == Transport::tls) {
+        note("ca_file", of_the_server.tls.ca_file.string(), broker.tls.ca_file.string());
+        note("ca_folder", of_the_server.tls.ca_folder.string(), broker.tls.ca_folder.string());
+        note("client_cert", of_the_server.tls.client_cert.string(), broker.tls.client_cert.string());
+    }
+    if (!missing.empty()) {
+        log::warning("the server has {} in its [broker]; the meter will want its own: set them in {}, or say "
+                     "--broker-username and the like",
+                     missing, out.string());
+    }
+}
+
 ExitCode meter_add(const MeterAddOptions& options)
 {
     const DataFolder folder = initialised_folder(options.data);
     const MeterId id = parse_meter_id(options.id);
-    BrokerSettings broker = read_server_settings(folder.settings()).broker;
-    if (options.broker)
-        broker.url = BrokerUrl::parse(*options.broker);
+    const BrokerSettings of_the_server = read_server_settings(folder.settings()).broker;
+    const BrokerSettings broker = broker_of_the_meter(of_the_server, options);
     refuse_what_cannot_be(folder, id, options.out);
     const crypto::SecretText password = obtain_password(options.password_file);
     Keystore keystore = Keystore::open(folder.keystore(), password.text());
@@ -91,6 +134,7 @@ ExitCode meter_add(const MeterAddOptions& options)
                                            .broker = broker}));
     write_file_and_key(keystore, meter, key, options.out, content);
 
+    warn_of_what_was_not_carried_over(of_the_server, broker, options.out);
     if (is_loopback(broker.url)) {
         log::warning("{} is this machine only: a Pi can't reach it. If the meter runs elsewhere, change the "
                      "broker's url in "
@@ -102,6 +146,38 @@ ExitCode meter_add(const MeterAddOptions& options)
         "and remove it here.\n",
         id.text(), options.out.string()));
     return ExitCode::done;
+}
+
+// Paths are as they will be on the Pi; nothing is read here.
+void add_broker_options(CLI::App& command, MeterAddOptions& options)
+{
+    command
+        .add_option("--broker", options.broker, "The broker as the meter reaches it (default: the server's)")
+        ->option_text("URL");
+    CLI::Option* name =
+        command.add_option("--broker-username", options.username, "The meter's user name there")
+            ->option_text("NAME");
+    command
+        .add_option("--broker-password-file", options.mqtt_password_file,
+                    "Where on the Pi that user's password will be (mode 0600)")
+        ->option_text("FILE")
+        ->needs(name);
+    CLI::Option* file = command
+                            .add_option("--broker-ca-file", options.tls.ca_file,
+                                        "Where on the Pi the certificate of the broker's CA will be")
+                            ->option_text("FILE");
+    command.add_option("--broker-ca-folder", options.tls.ca_folder, "... or a folder of such")
+        ->option_text("DIR")
+        ->excludes(file);
+    CLI::Option* certificate = command
+                                   .add_option("--broker-client-cert", options.tls.client_cert,
+                                               "Where on the Pi the meter's certificate will be")
+                                   ->option_text("FILE");
+    CLI::Option* key =
+        command.add_option("--broker-client-key", options.tls.client_key, "... and its key (mode 0600)")
+            ->option_text("FILE");
+    certificate->needs(key);
+    key->needs(certificate);
 }
 
 } // namespace
@@ -128,10 +204,7 @@ void add_meter_add(CLI::App& parent, Action& action)
     command->add_option("--interval", options->interval_s, "Time between two readings (default 10)")
         ->option_text("SECONDS")
         ->check(CLI::Range(1U, 86'400U));
-    command
-        ->add_option("--broker", options->broker,
-                     "The broker as the meter reaches it (default: the server's)")
-        ->option_text("URL");
+    add_broker_options(*command, *options);
     command->callback([options, &action] { action = [options] { return meter_add(*options); }; });
 }
 

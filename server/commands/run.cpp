@@ -12,11 +12,9 @@
 #include "shared/watchdog.hpp"
 
 #include <CLI/CLI.hpp>
-#include <fmt/core.h>
 
 #include <algorithm>
 #include <memory>
-#include <random>
 #include <set>
 
 namespace pulsemeter {
@@ -27,12 +25,6 @@ struct RunOptions {
     std::optional<std::filesystem::path> password_file;
     bool verbose = false;
 };
-
-std::uint64_t random_number()
-{
-    std::random_device device;
-    return (std::uint64_t{device()} << 32U) | device();
-}
 
 Keystore open_keystore(const DataFolder& folder, const std::optional<std::filesystem::path>& password_file)
 {
@@ -87,8 +79,7 @@ ExitCode run(const RunOptions& options)
 
     EventLoop loop;
     loop.stop_on_enter();
-    const std::string client_id = fmt::format("pulsemeter-server-{:016x}", random_number());
-    PahoMessageBus bus(settings.broker, client_id, random_number(), [&loop] { loop.wake(); });
+    PahoMessageBus bus(settings.broker, random_client_id(), random_number(), [&loop] { loop.wake(); });
     Server server({.bus = bus,
                    .ledger = ledger,
                    .tariff = settings.tariff,

@@ -218,6 +218,21 @@ class Tap:
         self.client.loop_stop()
 
 
+def configure(case, path, **settings):
+    """configure(case, file, meter_interval_s=1, simulation_seed=7): sets keys of a file's tables; None removes one."""
+    text = path.read_text()
+    for setting, value in settings.items():
+        table, key = setting.split("_", 1)
+        head, mark, rest = text.partition(f"[{table}]")
+        case.assertTrue(mark, f"[{table}] in {path}")
+        body, end = (rest, "") if "\n[" not in rest else rest.split("\n[", 1)
+        body = re.sub(rf"(?m)^{key} *=.*\n?", "", body).rstrip("\n")
+        if value is not None:
+            body += f"\n{key} = {json.dumps(value, ensure_ascii=False)}"
+        text = head + mark + body + "\n" + (f"\n[{end}" if end else "")
+    path.write_text(text)
+
+
 class Server:
     """A data folder and the commands on it."""
 
@@ -237,7 +252,7 @@ class Server:
         return self.case.run_command(self.arguments(*arguments, password=password), check=check)
 
     def add(self, name="hall", interval=1, **settings):
-        """`meter add`, and the meter that has the file. Settings as in Meter.configure."""
+        """`meter add`, and the meter that has the file. Settings as in configure()."""
         config = self.folder / f"{name}.toml"
         self.command("meter", "add", name, "--interval", interval, "--out", config, password=True, check=True)
         meter = Meter(self.case, name, config)
@@ -245,10 +260,13 @@ class Server:
             meter.configure(**settings)
         return meter
 
+    def configure(self, **settings):
+        configure(self.case, self.data / "server.toml", **settings)
+
     def run(self, *extra, connected=True, **popen):
         self.process = Process(self.case, "meter-server", self.arguments("run", *extra, password=True), **popen)
         if connected:
-            self.process.wait_err(r"connected to mqtt:")
+            self.process.wait_err(r"connected to mqtts?:")
         return self.process
 
     def status(self, name="hall"):
@@ -270,18 +288,7 @@ class Meter:
         self.state = self.config.with_name(f"{name}-state")
 
     def configure(self, **settings):
-        """configure(meter_interval_s=1, simulation_seed=7): sets keys of the file's tables; None removes one."""
-        text = self.config.read_text()
-        for setting, value in settings.items():
-            table, key = setting.split("_", 1)
-            head, mark, rest = text.partition(f"[{table}]")
-            self.case.assertTrue(mark, f"[{table}] in {self.config}")
-            body, end = (rest, "") if "\n[" not in rest else rest.split("\n[", 1)
-            body = re.sub(rf"(?m)^{key} *=.*\n?", "", body).rstrip("\n")
-            if value is not None:
-                body += f"\n{key} = {json.dumps(value, ensure_ascii=False)}"
-            text = head + mark + body + "\n" + (f"\n[{end}" if end else "")
-        self.config.write_text(text)
+        configure(self.case, self.config, **settings)
         return self
 
     def setting(self, key):

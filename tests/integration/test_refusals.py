@@ -367,7 +367,8 @@ class CommandLine(Case):
             self.assertEqual((done.returncode, done.stderr), (0, ""))
             self.assertRegex(done.stdout, rf"^{name} \d+\.\d+\.\d+")
         for words in (["init"], ["meter"], ["meter", "add"], ["meter", "list"], ["readings"], ["held"],
-                      ["held", "list"], ["held", "accept"], ["held", "discard"]):
+                      ["held", "list"], ["held", "accept"], ["held", "discard"], ["broker"], ["broker", "status"],
+                      ["broker", "listen"]):
             done = self.run_command([program("meter-server"), *words, "--help"])
             self.assertEqual((done.returncode, done.stderr), (0, ""), words)
 
@@ -378,6 +379,7 @@ class CommandLine(Case):
                         ["meter-server"], ["meter-server", "fly"], ["meter-server", "--nonsense"],
                         ["meter-server", "meter"], ["meter-server", "meter", "add"],
                         ["meter-server", "meter", "remove"], ["meter-server", "readings"],
+                        ["meter-server", "broker"], ["meter-server", "broker", "listen"],
                         ["meter-server", "held"], ["meter-server", "run", "--password", "secret"]):
             self.assert_refused(self.run_command([program(command[0]), *command[1:]]), 2, "--help")
 
@@ -390,7 +392,7 @@ class CommandLine(Case):
             self.assertEqual(done.returncode, 2, wrong)
         for option, value in (("--imp-per-kwh", 0), ("--imp-per-kwh", 1_000_001), ("--imp-per-kwh", "many"),
                               ("--max-kw", 0), ("--max-kw", -3), ("--interval", 0), ("--broker", "127.0.0.1"),
-                              ("--broker", "mqtts://127.0.0.1"), ("--broker", "mqtt://user:geheim@host")):
+                              ("--broker", "tls://127.0.0.1"), ("--broker", "mqtt://user:geheim@host")):
             done = server.command("meter", "add", "hall", "--out", out, option, value, password=True)
             self.assert_refused(done, 2)
             self.assertNotIn("geheim", done.stderr)

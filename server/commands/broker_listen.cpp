@@ -1,0 +1,106 @@
+#include "server/commands/commands.hpp"
+#include "server/commands/common.hpp"
+#include "server/keystore.hpp"
+#include "server/password.hpp"
+#include "server/server_settings.hpp"
+#include "server/traffic.hpp"
+#include "shared/event_loop.hpp"
+#include "shared/harmless.hpp"
+#include "shared/log.hpp"
+#include "shared/paho_message_bus.hpp"
+
+#include <CLI/CLI.hpp>
+#include <fmt/core.h>
+
+#include <memory>
+
+namespace pulsemeter {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr std::chrono::minutes trouble_told_every{1};
+
+struct BrokerListenOptions {
+    std::optional<std::string> data;
+    std::string filter;
+    std::optional<std::filesystem::path> password_file;
+    bool sealed = false;
+};
+
+// The meters' keys, unless nothing is to be opened.
+std::optional<Traffic> known_traffic(const DataFolder& folder, const BrokerListenOptions& options)
+{
+    if (options.sealed)
+        return std::nullopt;
+    const crypto::SecretText password = obtain_password(options.password_file);
+    const Keystore keystore = Keystore::open(folder.keystore(), password.text());
+    Traffic traffic;
+    for (const MeterEntry& meter : keystore.meters())
+        traffic.add_meter(meter.id, crypto::derive(keystore.key(meter.id), meter.id));
+    return traffic;
+}
+
+void listen(MessageBus& bus, EventLoop& loop, std::optional<Traffic>& traffic, const std::string& what)
+{
+    auto next_trouble_told = steady_clock::time_point::min();
+    while (!loop.stop_requested()) {
+        loop.wait_until(bus.tick(steady_clock::now()));
+        std::string lines;
+        for (const BusEvent& event : bus.take()) {
+            if (const auto* message = std::get_if<Received>(&event)) {
+                lines += traffic ? traffic->line(*message, wall_time())
+                                 : Traffic::sealed_line(*message, wall_time());
+            } else if (const auto* loss = std::get_if<Disconnected>(&event)) {
+                if (steady_clock::now() >= next_trouble_told) {
+                    log::warning("{}; trying again", loss->reason);
+                    next_trouble_told = steady_clock::now() + trouble_told_every;
+                }
+            } else {
+                log::info("listening to {}; Enter or Ctrl-C ends", what);
+            }
+        }
+        if (!lines.empty())
+            print(lines);
+    }
+}
+
+ExitCode broker_listen(const BrokerListenOptions& options)
+{
+    if (const auto why = why_no_filter(options.filter)) {
+        throw UsageError(
+            fmt::format("\"{}\" is no topic filter: {}; # is everything, house/+/power one level of "
+                        "any name",
+                        escaped(options.filter.substr(0, 200)), *why));
+    }
+    const DataFolder folder = initialised_folder(options.data);
+    const BrokerSettings settings = read_server_settings(folder.settings()).broker;
+    std::optional<Traffic> traffic = known_traffic(folder, options);
+
+    EventLoop loop;
+    loop.stop_on_enter();
+    PahoMessageBus bus(settings, random_client_id(), random_number(), [&loop] { loop.wake(); });
+    bus.subscribe(options.filter);
+    listen(bus, loop, traffic, fmt::format("{} on {}", options.filter, settings.url.text()));
+    bus.close();
+    return ExitCode::done;
+}
+
+} // namespace
+
+void add_broker_listen(CLI::App& parent, Action& action)
+{
+    auto options = std::make_shared<BrokerListenOptions>();
+    CLI::App* command = parent.add_subcommand(
+        "listen", "Print what passes, opened where it is ours, until Enter, Ctrl-C or SIGTERM");
+    command
+        ->add_option("FILTER", options->filter,
+                     "Topics: '#' for all, '+' for one level of any name (in quotes)")
+        ->required();
+    add_data_option(*command, options->data);
+    add_password_option(*command, options->password_file);
+    command->add_flag("--sealed", options->sealed, "Open nothing and ask for no password");
+    command->callback([options, &action] { action = [options] { return broker_listen(*options); }; });
+}
+
+} // namespace pulsemeter
