@@ -18,18 +18,20 @@ struct ClassicHeadEnd::Meter {
     crypto::Fernet fernet;
     SteadyTime repeat_at = SteadyTime::max();  // unless something is accepted before
     SteadyTime confirm_at = SteadyTime::max(); // `to_confirm`
-    SteadyTime next_confirmation = SteadyTime::min();
-    SteadyTime accepted_at = SteadyTime::min();
-    Pulses to_confirm;
-    std::deque<std::string>
-        seen{}; // tokens taken in; each is sealed with an IV of its own, so equal ones are doubles
+    std::optional<SteadyTime> said_at{};       // the last confirmation
+    std::optional<SteadyTime> accepted_at{};
+    SteadyTime::duration earliest = earliest_answer;     // after a confirmation; learned
+    std::optional<SteadyTime::duration> waiting_early{}; // `to_confirm` came so long after one
+    Pulses to_confirm{};
+    // Tokens that were taken in. Each is sealed with an IV of its own, so an equal one is the same message again.
+    std::deque<std::string> seen{};
     std::array<Limit, 3> limits{}; // by Trouble
 
     void wait_for_the_retained(SteadyTime now)
     {
-        const SteadyTime idle =
-            accepted_at == SteadyTime::min() ? SteadyTime::min() : accepted_at + repeat_every;
-        repeat_at = std::max(now + retained_wait, idle);
+        repeat_at = now + retained_wait;
+        if (accepted_at)
+            repeat_at = std::max(repeat_at, *accepted_at + repeat_every);
     }
     void accepted(const std::string_view token, SteadyTime now)
     {
@@ -42,7 +44,24 @@ struct ClassicHeadEnd::Meter {
     void confirm(Pulses total, SteadyTime now)
     {
         to_confirm = total;
-        confirm_at = std::max(now, next_confirmation);
+        const auto gap = said_at ? now - *said_at : SteadyTime::duration(earliest_answer);
+        if (gap < earliest) {
+            waiting_early = gap;
+            confirm_at = now + silence;
+            return;
+        }
+        earliest = std::max(earliest, std::min(gap / 4, SteadyTime::duration(earliest_answer)));
+        waiting_early.reset();
+        confirm_at = now;
+    }
+    void said(SteadyTime now)
+    {
+        if (waiting_early) // and nothing came since: the only loop there is
+            earliest = std::max(*waiting_early / 2, SteadyTime::duration(hasty_answer));
+        waiting_early.reset();
+        confirm_at = SteadyTime::max();
+        said_at = now;
+        repeat_at = now + repeat_every;
     }
 };
 
@@ -72,8 +91,10 @@ void ClassicHeadEnd::connected(SteadyTime now)
 void ClassicHeadEnd::disconnected()
 {
     connected_ = false;
-    for (auto& [topic, meter] : meters_)
+    for (auto& [topic, meter] : meters_) {
         meter->confirm_at = meter->repeat_at = SteadyTime::max();
+        meter->waiting_early.reset();
+    }
 }
 
 HeadEndResult ClassicHeadEnd::handle(std::span<const Arrival> arrivals, SteadyTime now, WallTime wall)
@@ -136,9 +157,7 @@ void ClassicHeadEnd::say(Meter& meter, Pulses total, SteadyTime now, WallTime wa
     const auto seconds = std::chrono::floor<std::chrono::seconds>(wall).time_since_epoch().count();
     result.outgoing.push_back(
         {meter.down_topic, meter.fernet.seal(plaintext, static_cast<std::uint64_t>(seconds), next_iv_())});
-    meter.confirm_at = SteadyTime::max();
-    meter.next_confirmation = now + confirmations_apart;
-    meter.repeat_at = now + repeat_every;
+    meter.said(now);
 }
 
 void ClassicHeadEnd::trouble(Meter& meter, Trouble kind, std::string what, WallTime wall,

@@ -9,9 +9,10 @@ import sqlite3
 
 from cryptography.fernet import Fernet, InvalidToken
 
-from harness import HEALS, Case, Meter, Process
+from harness import HEALS, LONG, Case, Meter, Process
 
 UP, DOWN = "UNITS1221", "UNITS1222"
+PAUSE = ("2", "4") if LONG else ("0.1", "0.3")  # seconds; the real ones sleep 2 to 4
 PEERS = pathlib.Path(__file__).with_name("classic_peers.py")
 METER_LINE = r"^\d\d:\d\d:\d\d  hall  reading (\d+): Total Units = (\d+), "
 
@@ -35,7 +36,7 @@ class Classic(Case):
 
     def peer(self, role, *extra):
         return Process(self, f"python-{role}", ["/usr/bin/python3", PEERS, role, "--port", self.broker_.port,
-                                                "--key-file", self.key_file, "--pause", "0.1", "0.3", *extra])
+                                                "--key-file", self.key_file, "--pause", *PAUSE, *extra])
 
     def seal(self, total):
         return self.fernet.encrypt(str(total).encode())
@@ -54,7 +55,7 @@ class Classic(Case):
         before = len(self.tap_.seen(topic))
         self.wait(lambda: len(self.tap_.seen(topic)) >= before + count, f"{count} more messages on {topic}", timeout)
 
-    def check_one_loop(self, rounds=6):
+    def check_one_loop(self, rounds=4):
         """Within some rounds up and down begin to take turns, and go on doing so."""
         def takes_turns():
             last = [m.topic for m in self.tap_.seen() if m.topic in (UP, DOWN)][-2 * rounds:]
@@ -94,7 +95,8 @@ class Classic(Case):
         status = self.server_.status()
         self.assertEqual((status["wire"], status["source"], status["refused"], status["held"]),
                          ("classic", "unstated", 0, 0))
-        self.assertAlmostEqual(float(status["cost"]), status["total_pulses"] * 0.00039, places=4)
+        cost = (status["total_pulses"] * 39 + 5) // 10  # at £0.00039, in ten-thousandths, rounded once
+        self.assertEqual(status["cost"], f"{cost // 10_000}.{cost % 10_000:04}")
         return status["total_pulses"]
 
 
@@ -181,7 +183,7 @@ class PythonMeter(Classic):
 
     def test_I1_I3_totals_of_another_kind_and_falls_are_refused_with_one_line_and_an_event(self):
         wrong = {"negative": b"-5", "space": b" 5", "hex": b"0x10", "exponent": b"1e9", "large": b"9223372036854775808",
-                 "bytes": b"\xff\xfe\xfd", "zeros": b"007", "nothing": b"", "fall": b"9", "key": None}
+                 "bytes": b"\xff\xfe\xfd", "fall": b"9", "key": None}
         for name in wrong:
             self.add(name, "--up-topic", f"{name}/up", "--down-topic", f"{name}/down")
         self.server_.run()
