@@ -20,8 +20,10 @@ struct ClassicHeadEnd::Meter {
     SteadyTime confirm_at = SteadyTime::max(); // `to_confirm`
     std::optional<SteadyTime> said_at{};       // the last confirmation
     std::optional<SteadyTime> accepted_at{};
-    SteadyTime::duration earliest = earliest_answer;     // after a confirmation; learned
-    std::optional<SteadyTime::duration> waiting_early{}; // `to_confirm` came so long after one
+    SteadyTime::duration earliest = earliest_answer; // after a confirmation; learned
+    std::optional<SteadyTime::duration>
+        withheld{};        // until silence: `to_confirm`, that came so long after one
+    unsigned unproven = 0; // confirmations since a silence
     Pulses to_confirm{};
     // Tokens that were taken in. Each is sealed with an IV of its own, so an equal one is the same message again.
     std::deque<std::string> seen{};
@@ -44,21 +46,26 @@ struct ClassicHeadEnd::Meter {
     void confirm(Pulses total, SteadyTime now)
     {
         to_confirm = total;
-        const auto gap = said_at ? now - *said_at : SteadyTime::duration(earliest_answer);
-        if (gap < earliest) {
-            waiting_early = gap;
+        if (withheld) {
+            confirm_at = now + silence;
+            return;
+        }
+        const auto gap = said_at ? now - *said_at : earliest;
+        if (gap < earliest || ++unproven == proof_every) {
+            withheld = gap;
             confirm_at = now + silence;
             return;
         }
         earliest = std::max(earliest, std::min(gap / 4, SteadyTime::duration(earliest_answer)));
-        waiting_early.reset();
         confirm_at = now;
     }
     void said(SteadyTime now)
     {
-        if (waiting_early) // and nothing came since: the only loop there is
-            earliest = std::max(*waiting_early / 2, SteadyTime::duration(hasty_answer));
-        waiting_early.reset();
+        if (withheld) { // and nothing came since: there is one loop, and this is how soon it answers
+            earliest = std::clamp<SteadyTime::duration>(*withheld / 2, hasty_answer, earliest_answer);
+            unproven = 0;
+        }
+        withheld.reset();
         confirm_at = SteadyTime::max();
         said_at = now;
         repeat_at = now + repeat_every;
@@ -93,7 +100,7 @@ void ClassicHeadEnd::disconnected()
     connected_ = false;
     for (auto& [topic, meter] : meters_) {
         meter->confirm_at = meter->repeat_at = SteadyTime::max();
-        meter->waiting_early.reset();
+        meter->withheld.reset();
     }
 }
 

@@ -68,6 +68,15 @@ class Classic(Case):
             passed = [m.topic for m in self.tap_.seen() if m.topic in (UP, DOWN)][begin:]
             self.assertTrue(all(a != b for a, b in zip(passed, passed[1:])), passed)
 
+    def wait_for_silence(self):
+        """Our server has let every loop of a Python meter end, and begun a single one."""
+        begin = len(self.tap_.seen())
+
+        def silence():
+            times = [m.at for m in self.tap_.seen()[begin:] if m.topic in (UP, DOWN)]
+            return any(later - earlier >= 4 for earlier, later in zip(times, times[1:]))
+        self.wait(silence, "a silence of 5 s", 4 * HEALS)
+
     def check_never_fell(self, first=0):
         totals = self.opened(UP, [m for m in self.tap_.seen(UP) if not m.retained])
         self.assertTrue(totals)
@@ -157,6 +166,7 @@ class PythonMeter(Classic):
         self.server_.process.stop()
         meter.wait_out(r"sent \d+")
         self.server_.run()
+        self.wait_for_silence()
         self.check_one_loop()
         self.check_the_end(meter)
 
@@ -165,6 +175,7 @@ class PythonMeter(Classic):
         meter = self.peer("meter")
         meter.wait_out(r"confirmed \d+", count=2)
         self.inject_doubles((UP, DOWN, UP))
+        self.wait_for_silence()
         self.check_one_loop()
         meter.kill()
         self.server_.process.stop()
@@ -178,6 +189,7 @@ class PythonMeter(Classic):
         self.broker_.kill()
         self.broker_.start()
         self.tap_.ready()
+        self.wait_for_silence()
         self.check_one_loop()
         self.check_the_end(meter)
 

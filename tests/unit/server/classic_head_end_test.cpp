@@ -153,7 +153,7 @@ BOOST_AUTO_TEST_CASE(I3_a_fall_is_answered_with_nothing_and_is_an_event)
     BOOST_TEST(world.alarms.front().text.find("the total 47 is below the stored 48") != std::string::npos);
     BOOST_TEST(count_events(world.ledger, EventKind::refused) == 1U);
     world.now += 1h;
-    SAYS(world.total(1));
+    SAYS(world.total(1), "48"); // not an answer: nothing was accepted for a while
     BOOST_TEST(world.alarms.back().text.starts_with("2 message(s) refused"));
 }
 
@@ -243,8 +243,9 @@ BOOST_AUTO_TEST_CASE(a_meter_with_a_shorter_pause_is_known_after_one_silence)
     world.now += 100ms; // a second loop of it
     SAYS(world.total(20));
     world.now += 100ms;
-    SAYS(world.total(21), "21");
-    world.now += 4s; // it pauses longer now
+    SAYS(world.total(21));
+    SAYS(world.after(5s), "21"); // both have ended, one begins
+    world.now += 4s;             // it pauses longer now
     SAYS(world.total(22), "22");
     world.now += 900ms;
     SAYS(world.total(23));
@@ -263,9 +264,26 @@ BOOST_AUTO_TEST_CASE(B2_loops_side_by_side_become_one)
     }
     SAYS(said, "49");
     world.now += 2s;
-    SAYS(world.total(90), "90"); // the loop that was confirmed goes on
-    SAYS(world.after(9s));
+    SAYS(world.total(90)); // the one that was confirmed
+    SAYS(world.after(4999ms));
+    SAYS(world.after(1ms), "90");
     BOOST_TEST(world.admitted == 40U); // each total is a row all the same
+}
+
+BOOST_AUTO_TEST_CASE(B2_now_and_then_a_silence_proves_that_there_is_one_loop)
+{
+    World world;
+    for (unsigned total = 1; total < ClassicHeadEnd::proof_every; ++total) {
+        SAYS(world.total(total), std::to_string(total));
+        world.now += 3s;
+    }
+    SAYS(
+        world.total(100)); // a meter that works one confirmation off after the other had a second one waiting
+    world.now += 3s;
+    SAYS(world.total(101));
+    SAYS(world.after(5s), "101");
+    world.now += 3s;
+    SAYS(world.total(102), "102");
 }
 
 // A meter that sends once for each confirmation, after its own random pause and as many at a time as it likes; messages
