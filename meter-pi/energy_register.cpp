@@ -15,12 +15,6 @@ std::uint32_t add_saturating(std::uint32_t base, std::uint32_t more)
     return more > UINT32_MAX - base ? UINT32_MAX : base + more;
 }
 
-Quality sum(const Quality& a, const Quality& b)
-{
-    return {add_saturating(a.glitches, b.glitches), add_saturating(a.missed_edges, b.missed_edges),
-            add_saturating(a.uncertain, b.uncertain)};
-}
-
 // The energy of a register in mWh, rounded down; ours is never so large that it would not fit.
 MilliwattHours energy(MilliwattHours start, Pulses total, MeterConstant constant)
 {
@@ -29,6 +23,12 @@ MilliwattHours energy(MilliwattHours start, Pulses total, MeterConstant constant
 }
 
 } // namespace
+
+Quality sum(const Quality& a, const Quality& b)
+{
+    return {add_saturating(a.glitches, b.glitches), add_saturating(a.missed_edges, b.missed_edges),
+            add_saturating(a.uncertain, b.uncertain)};
+}
 
 void EnergyRegister::count(std::uint64_t pulses, const Quality& quality)
 {

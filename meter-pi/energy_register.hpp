@@ -24,6 +24,9 @@ struct StoredRegister {
     auto operator<=>(const StoredRegister&) const = default;
 };
 
+// Counts that stop at 2^32−1 instead of wrapping.
+[[nodiscard]] Quality sum(const Quality& a, const Quality& b);
+
 // What a reading says besides the register.
 struct ReadingFacts {
     WallTime measured_at{};

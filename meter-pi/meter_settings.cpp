@@ -41,6 +41,37 @@ crypto::MasterKey read_key(ConfigFile::Table& table)
     return *key;
 }
 
+std::string read_topic(ConfigFile::Table& table, std::string_view key, std::string otherwise)
+{
+    const auto topic = table.string(key);
+    if (!topic)
+        return otherwise;
+    if (const auto good = check_topic(*topic); !good)
+        table.refuse(key, text(good.error()));
+    return *topic;
+}
+
+std::optional<ClassicTopics> read_wire(ConfigFile::Table& table, MeterConstant constant)
+{
+    enum class Word { sealed, classic };
+    const auto wire =
+        choice<Word>(table, "wire", {{"sealed", Word::sealed}, {"classic", Word::classic}}, Word::sealed);
+    if (wire == Word::sealed)
+        return std::nullopt; // a topic that is set all the same is an unknown key
+    ClassicTopics topics;
+    topics.up = read_topic(table, "up_topic", topics.up);
+    topics.down = read_topic(table, "down_topic", topics.down);
+    if (topics.up == topics.down)
+        table.refuse("down_topic",
+                     "the same as up_topic: the meter would take its own readings for confirmations");
+    if (constant != classic_constant)
+        table.refuse("imp_per_kwh",
+                     fmt::format("on the classic wire a unit is one flash and is priced as 1 Wh: only {} "
+                                 "is possible there",
+                                 classic_constant.imp_per_kwh));
+    return topics;
+}
+
 GpioSettings read_gpio(ConfigFile::Table table, const PulseFilter& filter)
 {
     GpioSettings gpio;
@@ -92,11 +123,12 @@ MeterSettings read(ConfigFile file)
         static_cast<std::uint32_t>(meter.integer("imp_per_kwh", 1, largest_imp_per_kwh).value_or(1'000))};
     const auto max_kw = static_cast<std::uint32_t>(meter.integer("max_kw", 1, 10'000).value_or(43));
     const std::chrono::seconds interval{meter.integer("interval_s", 1, 86'400).value_or(10)};
+    const auto classic = read_wire(meter, constant);
     const BrokerSettings broker = read_broker(file.table("broker"));
     const GpioSettings gpio = read_gpio(file.table("gpio"), default_filter(constant, max_kw));
     const SimulationSettings simulation = read_simulation(file.table("simulation"));
     file.finish();
-    return {id, key, constant, max_kw, interval, broker, gpio, simulation};
+    return {id, key, constant, max_kw, interval, broker, gpio, simulation, classic};
 }
 
 } // namespace

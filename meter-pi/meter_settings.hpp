@@ -1,14 +1,16 @@
 // The meter's configuration file, as `meter-server meter add` writes it: TOML in, validated values out. The
-// file holds the meter's master key, so it is refused if group or others may read it.
+// file holds the meter's key, so it is refused if group or others may read it.
 #pragma once
 
 #include "meter-pi/gpio_settings.hpp"
 #include "shared/broker_settings.hpp"
+#include "shared/classic_codec.hpp"
 #include "shared/crypto/meter_keys.hpp"
 #include "shared/reading.hpp"
 
 #include <chrono>
 #include <filesystem>
+#include <optional>
 
 namespace pulsemeter {
 
@@ -29,6 +31,7 @@ struct MeterSettings {
     BrokerSettings broker;
     GpioSettings gpio;
     SimulationSettings simulation;
+    std::optional<ClassicTopics> classic; // nothing: the sealed wire. Else `key` is a Fernet key, both ways
 };
 
 // Throws UsageError that names file, line and key.

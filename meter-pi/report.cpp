@@ -30,6 +30,16 @@ std::string range(const Confirmation& confirmation)
     return fmt::format("readings {} to {}", confirmation.first.value, confirmation.last.value);
 }
 
+template <typename Content, typename Words>
+void last_confirmation(const std::string& token, const std::optional<Content>& opened, const Words& words)
+{
+    line(fmt::format("last confirmation, sealed: {}", token));
+    if (opened)
+        line(fmt::format("last confirmation, opened: {}", words(*opened)));
+    else
+        line("last confirmation: it does not open with this meter's key");
+}
+
 } // namespace
 
 std::uint64_t units(MilliwattHours start, Pulses total, MeterConstant constant)
@@ -63,13 +73,21 @@ void confirmed(const Confirmation& confirmation)
     line(fmt::format("confirmed by the server: {}", range(confirmation)));
 }
 
+void confirmed(Pulses total)
+{
+    line(fmt::format("confirmed by the server: total {}", total.value));
+}
+
 void last_confirmation(const std::string& token, const std::optional<Confirmation>& opened)
 {
-    line(fmt::format("last confirmation, sealed: {}", token));
-    if (opened)
-        line(fmt::format("last confirmation, opened: {} of epoch {}", range(*opened), opened->epoch.value));
-    else
-        line("last confirmation: it does not open with this meter's key");
+    last_confirmation(token, opened, [](const Confirmation& confirmation) {
+        return fmt::format("{} of epoch {}", range(confirmation), confirmation.epoch.value);
+    });
+}
+
+void last_confirmation(const std::string& token, const std::optional<Pulses>& opened)
+{
+    last_confirmation(token, opened, [](Pulses total) { return fmt::format("total {}", total.value); });
 }
 
 } // namespace pulsemeter::report

@@ -17,7 +17,9 @@ namespace pulsemeter::report {
 void stored(const MeterId& meter, const Reading& reading);
 void waiting(const MeterId& meter, const StoredRegister& now); // counted, not numbered yet
 void confirmed(const Confirmation& confirmation);
+void confirmed(Pulses total); // on the classic wire
 // At start: the last confirmation as it came from the disk, and what it says once opened.
 void last_confirmation(const std::string& token, const std::optional<Confirmation>& opened);
+void last_confirmation(const std::string& token, const std::optional<Pulses>& opened);
 
 } // namespace pulsemeter::report

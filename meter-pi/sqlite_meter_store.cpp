@@ -317,18 +317,18 @@ SqliteMeterStore::SqliteMeterStore(const std::filesystem::path& folder, StoreAcc
 
 SqliteMeterStore::~SqliteMeterStore() = default;
 
-void SqliteMeterStore::claim(const MeterId& meter)
+void SqliteMeterStore::claim(const std::string& owner)
 {
-    const std::string owner = impl_->run([&](SQLite::Database& db) {
+    const std::string known_owner = impl_->run([&](SQLite::Database& db) {
         std::string known = Impl::noted(db, "meter");
         if (known.empty())
-            Impl::note(db, "meter", meter.text());
+            Impl::note(db, "meter", owner);
         return known;
     });
-    if (!owner.empty() && owner != meter.text())
+    if (!known_owner.empty() && known_owner != owner)
         throw UsageError(
             fmt::format("{} keeps the register of meter {}, not of {}: name another folder with --state",
-                        impl_->path.parent_path().string(), owner, meter.text()));
+                        impl_->path.parent_path().string(), known_owner, owner));
 }
 
 std::optional<StoredRegister> SqliteMeterStore::load(Source source)

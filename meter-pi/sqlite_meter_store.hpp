@@ -22,8 +22,9 @@ public:
                      std::size_t outbox_limit = default_outbox_limit);
     ~SqliteMeterStore() override;
 
-    // The folder belongs to one meter for good: UsageError if it is another's.
-    void claim(const MeterId& meter);
+    // The folder belongs to one meter for good, and to the wire it speaks: UsageError if it is another's. `owner` names
+    // both.
+    void claim(const std::string& owner);
 
     [[nodiscard]] std::optional<StoredRegister> load(Source source) override;
     [[nodiscard]] Epoch highest_epoch() override;

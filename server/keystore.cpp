@@ -27,7 +27,8 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* format_name = "pulsemeter keystore";
-constexpr int format_version = 1;
+constexpr std::uint64_t sealed_wire_only = 1; // format versions
+constexpr std::uint64_t with_classic_wire = 2;
 constexpr std::size_t key_size = 32;
 constexpr std::size_t largest_file = std::size_t{1024} * 1024; // no more is read back
 constexpr std::int64_t year_10000 = 253402300800;
@@ -45,19 +46,31 @@ UsageError usage(const std::filesystem::path& path, std::string_view what)
     return UsageError(fmt::format("{}: {}", path.string(), what));
 }
 
+std::uint64_t format_version(const std::vector<MeterEntry>& meters)
+{
+    const bool classic = std::any_of(meters.begin(), meters.end(),
+                                     [](const MeterEntry& meter) { return meter.classic.has_value(); });
+    return classic ? with_classic_wire : sealed_wire_only;
+}
+
 // Everything but the seal. Made from the values, keys in alphabetical order and no white space, so that it is
 // the same bytes for sealing and for opening whatever the file's layout.
 json public_part(const Document& document)
 {
     json meters = json::array();
     for (const MeterEntry& meter : document.meters) {
-        meters.push_back({{"id", meter.id.text()},
-                          {"imp_per_kwh", meter.constant.imp_per_kwh},
-                          {"max_kw", meter.max_kw},
-                          {"added_at", meter.added_at.time_since_epoch().count()}});
+        json entry{{"id", meter.id.text()},
+                   {"imp_per_kwh", meter.constant.imp_per_kwh},
+                   {"max_kw", meter.max_kw},
+                   {"added_at", meter.added_at.time_since_epoch().count()}};
+        if (meter.classic) {
+            entry["up_topic"] = meter.classic->up;
+            entry["down_topic"] = meter.classic->down;
+        }
+        meters.push_back(std::move(entry));
     }
     return {{"format", format_name},
-            {"version", format_version},
+            {"version", format_version(document.meters)},
             {"scrypt",
              {{"n", document.parameters.n},
               {"r", document.parameters.r},
@@ -89,7 +102,8 @@ public:
     {
         const json file = json::parse(content, nullptr, false);
         require(file.is_object() && file.size() == 6 && string(file, "format") == format_name);
-        if (number(file, "version", std::numeric_limits<std::int64_t>::max()) != format_version)
+        const std::uint64_t version = number(file, "version", std::numeric_limits<std::int64_t>::max());
+        if (version != sealed_wire_only && version != with_classic_wire)
             throw usage(path_, "was written by another version of meter-server: use that one");
         Document document;
         const json& scrypt = object(file, "scrypt");
@@ -106,6 +120,7 @@ public:
             document.meters.push_back(entry(meter));
             require(ids.insert(document.meters.back().id).second);
         }
+        require(version == format_version(document.meters));
         bytes(file, "nonce", document.box.nonce);
         document.box.sealed.resize(crypto::base64url_room(string(file, "sealed").size()));
         const auto size = crypto::decode_base64url(string(file, "sealed"), document.box.sealed);
@@ -123,7 +138,7 @@ private:
 
     [[nodiscard]] MeterEntry entry(const json& meter) const
     {
-        require(meter.is_object() && meter.size() == 4);
+        require(meter.is_object() && (meter.size() == 4 || meter.size() == 6));
         const auto id = MeterId::parse(string(meter, "id"));
         require(id.has_value());
         MeterEntry entry{.id = *id};
@@ -133,6 +148,11 @@ private:
         require(entry.max_kw >= 1);
         entry.added_at = std::chrono::sys_seconds(
             std::chrono::seconds(static_cast<std::int64_t>(number(meter, "added_at", year_10000 - 1))));
+        if (meter.size() == 6) {
+            entry.classic = ClassicTopics{string(meter, "up_topic"), string(meter, "down_topic")};
+            require(check_topic(entry.classic->up) && check_topic(entry.classic->down) &&
+                    entry.classic->up != entry.classic->down);
+        }
         return entry;
     }
 
@@ -250,12 +270,30 @@ std::vector<MeterEntry> Keystore::list(const std::filesystem::path& path)
     return read_document(path).meters;
 }
 
+const MeterEntry* on_the_same_topics(const std::vector<MeterEntry>& meters, const MeterEntry& added)
+{
+    const auto clashes = [&added](const MeterEntry& meter) {
+        if (!meter.classic || !added.classic)
+            return false;
+        const auto has = [&meter](const std::string& topic) {
+            return meter.classic->up == topic || meter.classic->down == topic;
+        };
+        return has(added.classic->up) || has(added.classic->down);
+    };
+    const auto found = std::find_if(meters.begin(), meters.end(), clashes);
+    return found == meters.end() ? nullptr : &*found;
+}
+
 void Keystore::add(const MeterEntry& meter, const crypto::MasterKey& key)
 {
     const WriteLock lock(path_);
     Contents contents = read();
     if (contents.keys.contains(meter.id))
         throw usage(path_, fmt::format("there is a meter {} already: choose another id", meter.id.text()));
+    if (const auto* other = on_the_same_topics(contents.meters, meter)) {
+        throw usage(path_, fmt::format("meter {} is on one of these topics already: choose others",
+                                       other->id.text()));
+    }
     contents.meters.push_back(meter);
     contents.keys.emplace(meter.id, key);
     const std::string content = sealed_text(contents);

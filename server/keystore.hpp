@@ -7,6 +7,9 @@
 //    "meters":[{"id":"house","imp_per_kwh":1000,"max_kw":43,"added_at":SECONDS}, …],
 //    "nonce":…, "sealed":…}             the keys, 32 bytes each, in the order of the meters; base64url
 //
+// A meter on the classic wire also has "up_topic" and "down_topic", and a file with such a meter is of version 2; others
+// stay as they were, so that older programs go on reading them.
+//
 // Associated data: the same object without nonce and sealed, keys in alphabetical order, no white space.
 //
 // The file is replaced as a whole and durably, mode 0600. Several processes may use it at once: add() works
@@ -17,6 +20,7 @@
 #pragma once
 
 #include "server/crypto/password_key.hpp"
+#include "shared/classic_codec.hpp"
 #include "shared/crypto/meter_keys.hpp"
 #include "shared/reading.hpp"
 
@@ -24,19 +28,28 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace pulsemeter {
 
+enum class Wire : std::uint8_t { sealed, classic };
+
 struct MeterEntry {
     MeterId id;
     MeterConstant constant;
     std::uint32_t max_kw = 43; // the largest plausible load, at least 1
     std::chrono::sys_seconds added_at{};
+    std::optional<ClassicTopics> classic; // nothing: the sealed wire
     auto operator<=>(const MeterEntry&) const = default;
+    [[nodiscard]] Wire wire() const { return classic ? Wire::classic : Wire::sealed; }
 };
+
+// The one of `meters` that shares a classic topic with `added`, or null.
+[[nodiscard]] const MeterEntry* on_the_same_topics(const std::vector<MeterEntry>& meters,
+                                                   const MeterEntry& added);
 
 class Keystore {
 public:
@@ -48,7 +61,7 @@ public:
     // Without the password, and therefore unverified; in the order in which they were added.
     [[nodiscard]] static std::vector<MeterEntry> list(const std::filesystem::path& path);
 
-    // In the file when it returns. UsageError if the id is there already.
+    // In the file when it returns. UsageError if the id is there already, or a classic meter with one of its topics.
     void add(const MeterEntry& meter, const crypto::MasterKey& key);
 
     // Takes in what another process added; false if the file is as it was. Throws, once a change, if the file

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "server/admission.hpp"
+#include "server/classic_total.hpp"
 #include "server/consumption.hpp"
 #include "shared/reading.hpp"
 
@@ -63,6 +64,14 @@ public:
     // in (held and discarded ones too, so that none gets two contents), the total that of the newest reading
     // that counts.
     [[nodiscard]] virtual State state_for(const MeterId& meter, Source source) = 0;
+
+    // The classic wire: totals have no numbers, so the ledger gives them in the order of receipt, in an epoch whose
+    // sequence 1 is 0 (consumption is then the total itself). Decided and stored in one transaction: durable when it
+    // returns. An equal or a lower total writes nothing.
+    [[nodiscard]] virtual ClassicAppended append_total(const MeterId& meter, Pulses total,
+                                                       WallTime received_at) = 0;
+    // The stored one, 0 if there is none.
+    [[nodiscard]] virtual Pulses total_of(const MeterId& meter) = 0;
 
     virtual void record(const LedgerEvent& event) = 0;
 };

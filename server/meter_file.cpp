@@ -47,16 +47,22 @@ std::string login_and_tls(const BrokerSettings& broker)
 
 } // namespace
 
-// The ids, keys and URLs in here hold no character that TOML would want escaped: their parsers saw to that.
+// The ids, keys, topics and URLs in here hold no character that TOML would want escaped: their parsers saw to that.
 std::string text(const MeterFile& file)
 {
+    const std::string wire =
+        file.classic
+            ? fmt::format("wire = \"classic\"            # the Python programs' wire; a unit is a flash\n"
+                          "up_topic = \"{}\"\ndown_topic = \"{}\"\n",
+                          file.classic->up, file.classic->down)
+            : "";
     return fmt::format(R"(# Meter "{id}". Copy this file to the Pi and start there: meter-pi run --config FILE
 # It holds the meter's key: whoever has it can speak for this meter. Keep it readable by you only (chmod 600).
 
 [meter]
 id = "{id}"
 key = "{key}"
-imp_per_kwh = {constant:<13} # as printed on the meter: 1000 imp/kWh means one flash a Wh
+{wire}imp_per_kwh = {constant:<13} # as printed on the meter: 1000 imp/kWh means one flash a Wh
 max_kw = {max_kw:<18} # the largest load; flashes that come faster are noise
 interval_s = {interval:<14} # seconds between two readings
 
@@ -73,7 +79,7 @@ filter = "own"              # own: by width and spacing of flashes; kernel: for 
 [simulation]                # used where there is no such line, and only until a sensor was first seen
 model = "uniform"           # uniform: 0 to 9 flashes at random; household: the load of a day
 )",
-                       fmt::arg("id", file.id.text()), fmt::arg("key", file.key),
+                       fmt::arg("id", file.id.text()), fmt::arg("key", file.key), fmt::arg("wire", wire),
                        fmt::arg("constant", file.constant.imp_per_kwh), fmt::arg("max_kw", file.max_kw),
                        fmt::arg("interval", file.interval.count()), fmt::arg("url", file.broker.url.text()),
                        fmt::arg("login_and_tls", login_and_tls(file.broker)),

@@ -1,11 +1,13 @@
 // The whole configuration of a meter, as `meter add` writes it and one copies to the Pi: TOML with comments,
-// read by meter-pi. Holds the meter's master key, so it is a secret file. Pure.
+// read by meter-pi. Holds the meter's key, so it is a secret file. Pure.
 #pragma once
 
 #include "shared/broker_settings.hpp"
+#include "shared/classic_codec.hpp"
 #include "shared/reading.hpp"
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -18,6 +20,7 @@ struct MeterFile {
     std::int64_t max_kw = 0;
     std::chrono::seconds interval{10};
     BrokerSettings broker;
+    std::optional<ClassicTopics> classic = {}; // nothing: the sealed wire
 };
 
 [[nodiscard]] std::string text(const MeterFile& file);

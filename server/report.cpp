@@ -60,6 +60,11 @@ std::string people_cost(std::span<const ConsumedPulses> used, const Tariff& tari
     return money ? tariff.text(*money) : "too large to tell";
 }
 
+std::string_view text(Wire wire)
+{
+    return wire == Wire::classic ? "classic" : "sealed";
+}
+
 Json watts_json(const std::optional<Milliwatts>& power)
 {
     return power ? Json(watts_text(*power)) : Json(nullptr);
@@ -113,7 +118,8 @@ Json meter_json(const MeterStatus& meter, const Tariff& tariff, WallTime now)
               {"last_received_at", nullptr},
               {"stale", true},
               {"refused", 0},
-              {"held", 0}};
+              {"held", 0},
+              {"wire", text(meter.wire)}};
     if (!meter.summary)
         return json;
     const MeterSummary& summary = *meter.summary;
@@ -172,10 +178,12 @@ std::string envelope_line(const Received& message)
 
 std::string meters_table(std::span<const MeterEntry> meters)
 {
-    TextTable table({{"METER"}, {"IMP/KWH", Align::right}, {"MAX KW", Align::right}, {"ADDED"}});
+    TextTable table({{"METER"}, {"IMP/KWH", Align::right}, {"MAX KW", Align::right}, {"ADDED"}, {"WIRE"}});
     for (const MeterEntry& meter : meters) {
         table.add({meter.id.text(), fmt::format("{}", meter.constant.imp_per_kwh),
-                   fmt::format("{}", meter.max_kw), local_text(meter.added_at)});
+                   fmt::format("{}", meter.max_kw), local_text(meter.added_at),
+                   meter.classic ? fmt::format("classic: {}, {}", meter.classic->up, meter.classic->down)
+                                 : "sealed"});
     }
     return table.text();
 }
@@ -184,10 +192,16 @@ std::string meters_json(std::span<const MeterEntry> meters)
 {
     Json rows = Json::array();
     for (const MeterEntry& meter : meters) {
-        rows.push_back({{"id", meter.id.text()},
-                        {"imp_per_kwh", meter.constant.imp_per_kwh},
-                        {"max_kw", meter.max_kw},
-                        {"added_at", utc_text(meter.added_at)}});
+        Json row{{"id", meter.id.text()},
+                 {"imp_per_kwh", meter.constant.imp_per_kwh},
+                 {"max_kw", meter.max_kw},
+                 {"added_at", utc_text(meter.added_at)},
+                 {"wire", text(meter.wire())}};
+        if (meter.classic) {
+            row["up_topic"] = meter.classic->up;
+            row["down_topic"] = meter.classic->down;
+        }
+        rows.push_back(std::move(row));
     }
     return Json{{"meters", std::move(rows)}}.dump() + "\n";
 }
@@ -200,16 +214,18 @@ std::string status_table(std::span<const MeterStatus> meters, const Tariff& tari
                      {"POWER", Align::right},
                      {"SOURCE"},
                      {"LAST READING"},
+                     {"WIRE"},
                      {"STATE"}});
     for (const MeterStatus& meter : meters) {
         if (!meter.summary) {
-            table.add({meter.id.text(), "-", "-", "-", "-", "-", "no reading yet"});
+            table.add(
+                {meter.id.text(), "-", "-", "-", "-", "-", std::string(text(meter.wire)), "no reading yet"});
             continue;
         }
         const Reading& newest = meter.summary->newest;
         table.add({meter.id.text(), people_kwh(newest), people_cost(meter.summary->consumption, tariff),
                    people_watts(newest.power), std::string(text(newest.source)),
-                   local_text(best_time(newest, meter.summary->received_at)),
+                   local_text(best_time(newest, meter.summary->received_at)), std::string(text(meter.wire)),
                    state_words(*meter.summary, now)});
     }
     return table.text();
@@ -227,7 +243,9 @@ std::string reading_row(const LedgerReading& row)
 {
     const Reading& reading = row.reading;
     std::vector<std::string> notes = event_names(reading.events);
-    if (reading.clock == Clock::unsynchronised)
+    if (reading.source == Source::unstated)
+        notes.emplace_back("time of receipt: the classic wire has no other");
+    else if (reading.clock == Clock::unsynchronised)
         notes.emplace_back("time of receipt: the meter's clock was not set");
     if (row.standing != Standing::admitted)
         notes.emplace_back(text(row.standing));

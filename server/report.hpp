@@ -33,6 +33,7 @@ namespace pulsemeter::report {
 struct MeterStatus {
     MeterId id;
     std::optional<MeterSummary> summary; // nothing: no reading yet
+    Wire wire = Wire::sealed;
 };
 [[nodiscard]] std::string status_table(std::span<const MeterStatus> meters, const Tariff& tariff,
                                        WallTime now);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <iterator>
 #include <utility>
 
 namespace pulsemeter {
@@ -14,12 +15,25 @@ using namespace std::chrono_literals;
 constexpr auto trouble_told_every = 1min;
 constexpr auto busy_bus_tried_every = 10ms;
 
+void join(HeadEndResult& result, HeadEndResult more)
+{
+    const auto append = [](auto& to, auto& from) {
+        to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+    };
+    append(result.outgoing, more.outgoing);
+    append(result.alarms, more.alarms);
+    append(result.admitted, more.admitted);
+    std::stable_sort(result.admitted.begin(), result.admitted.end(),
+                     [](const auto& a, const auto& b) { return a.arrival < b.arrival; });
+}
+
 } // namespace
 
 Server::Server(Parts parts, std::string broker, std::uint64_t seed)
     : parts_(std::move(parts)),
       broker_(std::move(broker)),
       head_end_(parts_.ledger),
+      classic_(parts_.ledger),
       ledger_backoff_(1s, 30s, seed)
 {
 }
@@ -30,12 +44,14 @@ Server::SteadyTime Server::turn(SteadyTime now, WallTime wall)
         look_for_meters(now);
     SteadyTime due = std::min(parts_.bus.tick(now), meters_due_);
     take_events(now);
-    if (!waiting_.empty() && now >= ledger_due_)
+    const auto work_is_due = [this] {
+        return waiting_.empty() ? classic_.next_deadline() : SteadyTime::min();
+    };
+    if (now >= std::max(work_is_due(), ledger_due_))
         handle_waiting(now, wall);
     publish();
 
-    if (!waiting_.empty())
-        due = std::min(due, ledger_due_);
+    due = std::min(due, std::max(work_is_due(), ledger_due_));
     if (!outgoing_.empty())
         due = std::min(due, now + busy_bus_tried_every);
     return due;
@@ -52,9 +68,19 @@ void Server::look_for_meters(SteadyTime now)
 {
     meters_due_ = now + meters_checked_every;
     for (const ServedMeter& meter : parts_.new_meters()) {
-        head_end_.add_meter(meter.id, meter.keys, meter.max_kw);
-        parts_.bus.subscribe(meter.keys.up_topic);
+        serve(meter, now);
         log::info("meter {}: waiting for its readings", meter.id.text());
+    }
+}
+
+void Server::serve(const ServedMeter& meter, SteadyTime now)
+{
+    if (const auto* channel = std::get_if<ClassicChannel>(&meter.wire)) {
+        classic_.add_meter(meter.id, *channel, now);
+        parts_.bus.subscribe(channel->topics.up);
+    } else if (const auto* keys = std::get_if<crypto::MeterKeys>(&meter.wire)) {
+        head_end_.add_meter(meter.id, *keys, meter.max_kw);
+        parts_.bus.subscribe(keys->up_topic);
     }
 }
 
@@ -67,15 +93,16 @@ void Server::take_events(SteadyTime now)
         } else if (const auto* loss = std::get_if<Disconnected>(&event)) {
             tell_disconnected(loss->reason, now);
         } else {
-            tell_connected();
+            tell_connected(now);
         }
     }
 }
 
 // A broker that is away for a night, or comes and goes, is worth a line a minute, not one an attempt.
-void Server::tell_connected()
+void Server::tell_connected(SteadyTime now)
 {
     connected_ = true;
+    classic_.connected(now);
     if (!std::exchange(connection_told_, true))
         log::info("connected to {}", broker_);
 }
@@ -83,6 +110,7 @@ void Server::tell_connected()
 void Server::tell_disconnected(const std::string& reason, SteadyTime now)
 {
     connected_ = false;
+    classic_.disconnected();
     outgoing_.clear(); // whoever still wants an answer asks again
     if (now < next_loss_told_)
         return;
@@ -98,7 +126,8 @@ void Server::handle_waiting(SteadyTime now, WallTime wall)
     for (const Received& message : waiting_)
         arrivals.push_back({message.topic, message.payload, message.qos, message.retained});
     try {
-        const HeadEndResult result = head_end_.handle(arrivals, wall);
+        HeadEndResult result = head_end_.handle(arrivals, wall);
+        join(result, classic_.handle(arrivals, now, wall));
         if (std::exchange(ledger_trouble_told_, false))
             log::info("the ledger works again");
         ledger_backoff_.reset();

@@ -1,10 +1,11 @@
-// What a running server does, a turn at a time: takes what the bus received, lets the head end open, admit
-// and store it, publishes the answers, prints a line a new reading. While the ledger fails nothing is
+// What a running server does, a turn at a time: takes what the bus received, lets the head ends of the two wires open,
+// admit and store it, publishes the answers, prints a line a new reading. While the ledger fails nothing is
 // confirmed: what arrived waits (bounded; the meters keep theirs and send again) and is tried again with
 // back-off. Never waits and knows no clock: the caller does. Keeps references to what it is given. One
 // thread.
 #pragma once
 
+#include "server/classic_head_end.hpp"
 #include "server/head_end.hpp"
 #include "server/report.hpp"
 #include "server/sqlite_ledger.hpp"
@@ -16,12 +17,13 @@
 #include <deque>
 #include <functional>
 #include <string_view>
+#include <variant>
 
 namespace pulsemeter {
 
 struct ServedMeter {
     MeterId id;
-    crypto::MeterKeys keys;
+    std::variant<crypto::MeterKeys, ClassicChannel> wire;
     std::uint32_t max_kw = default_max_kw;
 };
 
@@ -52,8 +54,9 @@ public:
 
 private:
     void look_for_meters(SteadyTime now);
+    void serve(const ServedMeter& meter, SteadyTime now);
     void take_events(SteadyTime now);
-    void tell_connected();
+    void tell_connected(SteadyTime now);
     void tell_disconnected(const std::string& reason, SteadyTime now);
     void handle_waiting(SteadyTime now, WallTime wall);
     void tell(const HeadEndResult& result, std::span<const Received> handled, WallTime wall);
@@ -62,6 +65,7 @@ private:
     Parts parts_;
     std::string broker_;
     HeadEnd head_end_;
+    ClassicHeadEnd classic_;
     std::vector<Received> waiting_;
     std::deque<Outgoing> outgoing_;
     bool connected_ = false;

@@ -60,25 +60,6 @@ std::int64_t make_meter(LedgerFile& file, const MeterId& meter)
     return file.database().getLastInsertRowid();
 }
 
-row::Life start_epoch(LedgerFile& file, const MeterId& meter, const Reading& reading, WallTime now)
-{
-    const std::int64_t meter_key = make_meter(file, meter);
-    const auto query =
-        file.query("INSERT INTO life (meter, epoch, imp, start, source) VALUES (?, ?, ?, ?, ?)");
-    query->bind(1, meter_key);
-    query->bind(2, reading.epoch.value);
-    query->bind(3, reading.constant.imp_per_kwh);
-    query->bind(4, row::number(reading.start.value));
-    query->bind(5, static_cast<int>(reading.source));
-    query->exec();
-    const row::Life life{file.database().getLastInsertRowid(), meter_key, epoch_facts(reading)};
-    row::insert_event(file,
-                      {now, EventKind::epoch_started, meter,
-                       fmt::format("{}, {} imp/kWh, {}", describe(reading), reading.constant.imp_per_kwh,
-                                   reading.source == Source::measured ? "measured" : "simulated")});
-    return life;
-}
-
 // A reading that was refused fits by now (its neighbours came), or another one took its place.
 void settle_held(LedgerFile& file, const MeterId& meter, const row::Life& life, const Reading& reading,
                  WallTime now)
@@ -183,7 +164,7 @@ Appended append_one(LedgerFile& file, const IncomingReading& incoming, WallTime 
     const Outcome outcome = admit(reading, context);
     if (std::holds_alternative<Accepted>(outcome)) {
         if (!life)
-            life = start_epoch(file, incoming.meter, reading, now);
+            life = row::start_epoch(file, incoming.meter, reading, now);
         row::insert_reading(file, *life, reading, now, Standing::admitted, incoming.delivery);
         settle_held(file, incoming.meter, *life, reading, now);
         return {outcome};
@@ -225,6 +206,24 @@ void describe_register(LedgerFile& file, std::int64_t meter_key, Source source, 
 }
 
 } // namespace
+
+row::Life row::start_epoch(LedgerFile& file, const MeterId& meter, const Reading& first, WallTime now)
+{
+    const std::int64_t meter_key = make_meter(file, meter);
+    const auto query =
+        file.query("INSERT INTO life (meter, epoch, imp, start, source) VALUES (?, ?, ?, ?, ?)");
+    query->bind(1, meter_key);
+    query->bind(2, first.epoch.value);
+    query->bind(3, first.constant.imp_per_kwh);
+    query->bind(4, row::number(first.start.value));
+    query->bind(5, static_cast<int>(first.source));
+    query->exec();
+    const row::Life life{file.database().getLastInsertRowid(), meter_key, epoch_facts(first)};
+    row::insert_event(file, {now, EventKind::epoch_started, meter,
+                             fmt::format("{}, {} imp/kWh, {}", describe(first), first.constant.imp_per_kwh,
+                                         text(first.source))});
+    return life;
+}
 
 SqliteLedger::SqliteLedger(const std::filesystem::path& file, LedgerAccess access)
     : impl_(std::make_unique<Impl>(Impl{file, access, std::nullopt, LastUse::clean}))

@@ -78,6 +78,9 @@ public:
     [[nodiscard]] std::vector<Appended> append(std::span<const IncomingReading> readings,
                                                WallTime received_at) override;
     [[nodiscard]] State state_for(const MeterId& meter, Source source) override;
+    [[nodiscard]] ClassicAppended append_total(const MeterId& meter, Pulses total,
+                                               WallTime received_at) override;
+    [[nodiscard]] Pulses total_of(const MeterId& meter) override;
     void record(const LedgerEvent& event) override;
 
     [[nodiscard]] std::optional<MeterSummary> summary(const MeterId& meter); // nothing: no reading yet

@@ -15,8 +15,9 @@ namespace row {
 inline constexpr std::int64_t synchronised = 1;
 inline constexpr std::int64_t discarded = 2;
 inline constexpr std::int64_t overruled = 4; // accepted by the operator
-inline constexpr std::int64_t from_retained = 16;
-inline constexpr std::int64_t measured = 8; // the source, for a discarded reading need not be its epoch's
+inline constexpr std::int64_t measured = 8;  // the source, for a discarded reading need not be its epoch's
+inline constexpr std::int64_t unstated = 16; // … of the classic wire
+inline constexpr std::int64_t from_retained = 32;
 
 [[nodiscard]] std::int64_t number(std::uint64_t value); // all of ours are at most 2^63−1
 [[nodiscard]] std::uint64_t natural(const SQLite::Column& column);
@@ -44,6 +45,8 @@ struct Held {
 [[nodiscard]] std::optional<SameKey> find_same(LedgerFile& file, const Life& life, Sequence sequence);
 [[nodiscard]] std::optional<Held> find_held(LedgerFile& file, const MeterId& meter, std::int64_t meter_key,
                                             Epoch epoch, Sequence sequence);
+// A meter's new epoch, with its event.
+[[nodiscard]] Life start_epoch(LedgerFile& file, const MeterId& meter, const Reading& first, WallTime now);
 [[nodiscard]] Reading decode_content(const MeterId& meter, const SQLite::Column& content);
 void insert_reading(LedgerFile& file, const Life& life, const Reading& reading, WallTime received_at,
                     Standing standing, Delivery delivery = Delivery::live);

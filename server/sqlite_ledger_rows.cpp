@@ -65,6 +65,8 @@ std::int64_t flags_of(const Reading& reading, Standing standing, Delivery delive
         flags |= synchronised;
     if (reading.source == Source::measured)
         flags |= measured;
+    if (reading.source == Source::unstated)
+        flags |= unstated;
     if (standing == Standing::discarded)
         flags |= discarded;
     if (standing == Standing::accepted_by_operator)
@@ -76,6 +78,8 @@ std::int64_t flags_of(const Reading& reading, Standing standing, Delivery delive
 
 Source source_of(std::int64_t flags)
 {
+    if ((flags & unstated) != 0)
+        return Source::unstated;
     return (flags & measured) != 0 ? Source::measured : Source::simulated;
 }
 

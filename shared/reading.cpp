@@ -14,7 +14,15 @@ std::optional<MeterId> MeterId::parse(std::string_view text)
 
 std::string_view text(Source source)
 {
-    return source == Source::measured ? "measured" : "simulated";
+    switch (source) {
+    case Source::measured:
+        return "measured";
+    case Source::simulated:
+        return "simulated";
+    case Source::unstated:
+        return "unstated";
+    }
+    return "unknown";
 }
 
 std::string_view text(RefusalReason reason)

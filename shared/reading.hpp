@@ -60,7 +60,8 @@ using Uptime = std::chrono::milliseconds;                          // since the 
 using BootId = std::array<std::uint8_t, 16>;                       // the kernel's random boot_id
 using Nonce = std::array<std::uint8_t, 16>;
 
-enum class Source : std::uint8_t { measured = 1, simulated = 2 };
+// `unstated` never stands in a message of the sealed wire: the classic wire does not say which.
+enum class Source : std::uint8_t { measured = 1, simulated = 2, unstated = 3 };
 [[nodiscard]] std::string_view text(Source source);
 enum class Clock : std::uint8_t { unsynchronised = 0, synchronised = 1 };
 

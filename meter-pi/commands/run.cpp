@@ -1,3 +1,4 @@
+#include "meter-pi/classic_meter.hpp"
 #include "meter-pi/commands/commands.hpp"
 #include "meter-pi/edge_reader.hpp"
 #include "meter-pi/meter.hpp"
@@ -61,6 +62,30 @@ void show_last_confirmation(SqliteMeterStore& store, const MeterId& id, const cr
     report::last_confirmation(*token, confirmation);
 }
 
+void show_last_total(SqliteMeterStore& store, const crypto::FernetKey& key)
+{
+    const auto token = store.confirmation_token();
+    if (!token)
+        return;
+    std::optional<Pulses> total;
+    if (const auto opened = crypto::Fernet(key).open(*token)) {
+        if (const auto decoded = decode_total(opened->plaintext))
+            total = *decoded;
+    }
+    report::last_confirmation(*token, total);
+}
+
+// The classic wire has one total and no word for where it comes from: once simulated units are in it, they stay.
+void refuse_mixing(SqliteMeterStore& store, Source source)
+{
+    const auto simulated = store.load(Source::simulated);
+    if (source == Source::measured && simulated && simulated->epoch.value != 0)
+        throw UsageError(
+            "this meter has sent simulated units, and on the classic wire a measured total can't be told "
+            "apart from them: set up a measured one with `meter-server meter add --wire classic "
+            "--up-topic T --down-topic T` and another --state folder");
+}
+
 StoredRegister register_of(SqliteMeterStore& store, Source source, const MeterSettings& settings)
 {
     const auto stored = store.load(source);
@@ -74,6 +99,23 @@ StoredRegister register_of(SqliteMeterStore& store, Source source, const MeterSe
     return *stored;
 }
 
+void run_sealed(const MeterSettings& settings, const StoredRegister& stored, SqliteMeterStore& store,
+                const Meter::Parts& parts)
+{
+    const crypto::MeterKeys keys = crypto::derive(settings.key, settings.id);
+    show_last_confirmation(store, settings.id, keys.down);
+    Meter(settings.id, keys, settings.interval, stored, parts, random_nonce(), random_number()).run();
+}
+
+void run_classic(const MeterSettings& settings, const StoredRegister& stored, SqliteMeterStore& store,
+                 const Meter::Parts& parts)
+{
+    const crypto::FernetKey key(settings.key.bytes());
+    show_last_total(store, key);
+    ClassicMeter(settings.id, key, *settings.classic, settings.interval, stored, parts, random_number())
+        .run();
+}
+
 ExitCode run(const RunOptions& options)
 {
     const SourceRequest request = SourceRequest::parse(options.source);
@@ -82,26 +124,27 @@ ExitCode run(const RunOptions& options)
     make_private_folder(folder);
     const FolderLock lock(folder, "meter-pi");
     SqliteMeterStore store(folder, StoreAccess::own);
-    store.claim(settings.id);
+    store.claim(settings.classic ? settings.id.text() + " on the classic wire" : settings.id.text());
 
     const auto history = store.load(Source::measured) ? History::fed_by_hardware : History::never_fed;
     OpenedSource opened = open_source(request, settings, history, random_number());
+    if (settings.classic)
+        refuse_mixing(store, opened.source);
     const StoredRegister stored = register_of(store, opened.source, settings);
     (void)store.commit({.register_now = stored, .condition = "starting"}); // from here on the folder knows whose pulses it keeps
-
-    const crypto::MeterKeys keys = crypto::derive(settings.key, settings.id);
-    show_last_confirmation(store, settings.id, keys.down);
 
     EventLoop loop;
     ServiceManager service;
     PahoMessageBus bus(settings.broker, random_client_id(), random_number(), [&loop] { loop.wake(); });
     EdgeReader reader(std::move(opened.first), std::move(opened.trouble), std::move(opened.open),
                       settings.gpio.own_filter, settings.constant);
-    Meter meter(settings.id, keys, settings.interval, stored, {reader, store, bus, loop, service},
-                random_nonce(), random_number());
     log::info("meter {}: {} pulses at {} imp/kWh so far, broker {}", settings.id.text(), stored.total.value,
               settings.constant.imp_per_kwh, settings.broker.url.text());
-    meter.run();
+    const Meter::Parts parts{reader, store, bus, loop, service};
+    if (settings.classic)
+        run_classic(settings, stored, store, parts);
+    else
+        run_sealed(settings, stored, store, parts);
     return ExitCode::done;
 }
 

@@ -25,7 +25,11 @@ struct MeterAddOptions {
     std::string id;
     std::uint32_t imp_per_kwh = 1000;
     std::uint32_t max_kw = default_max_kw;
-    std::uint32_t interval_s = 10;
+    std::optional<std::uint32_t> interval_s;
+    std::string wire = "sealed";
+    std::optional<std::filesystem::path> key_file; // this and the topics: --wire classic only
+    std::optional<std::string> up_topic;
+    std::optional<std::string> down_topic;
     std::optional<std::string> broker;
     std::string username;
     std::filesystem::path mqtt_password_file;
@@ -34,9 +38,68 @@ struct MeterAddOptions {
     std::optional<std::filesystem::path> password_file;
 };
 
+constexpr std::uint32_t default_interval_s = 10;
+constexpr std::uint32_t classic_interval_s = 3; // about what the Python meter sleeps between two readings
+
+std::string checked_topic(const char* option, const std::optional<std::string>& given, std::string otherwise)
+{
+    if (!given)
+        return otherwise;
+    if (const auto good = check_topic(*given); !good)
+        throw UsageError(fmt::format("{}: {}", option, text(good.error())));
+    return *given;
+}
+
+std::optional<ClassicTopics> chosen_topics(const MeterAddOptions& options)
+{
+    if (options.wire != "classic") {
+        for (const auto& [given, option] : {std::pair(options.key_file.has_value(), "--key-file"),
+                                            std::pair(options.up_topic.has_value(), "--up-topic"),
+                                            std::pair(options.down_topic.has_value(), "--down-topic")}) {
+            if (given)
+                throw UsageError(
+                    fmt::format("{} goes with --wire classic only: the sealed wire's keys and topics are "
+                                "made by meter-server",
+                                option));
+        }
+        return std::nullopt;
+    }
+    ClassicTopics topics;
+    topics.up = checked_topic("--up-topic", options.up_topic, topics.up);
+    topics.down = checked_topic("--down-topic", options.down_topic, topics.down);
+    if (topics.up == topics.down)
+        throw UsageError(
+            fmt::format("--up-topic and --down-topic are both {}: a meter would take its own readings "
+                        "for confirmations; name two topics",
+                        topics.up));
+    if (MeterConstant{options.imp_per_kwh} != classic_constant)
+        throw UsageError(
+            fmt::format("--imp-per-kwh {}: on the classic wire a unit is one flash and is priced as 1 Wh, "
+                        "so it is for meters of {} imp/kWh; leave --wire classic out for this one",
+                        options.imp_per_kwh, classic_constant.imp_per_kwh));
+    return topics;
+}
+
+// The key of a pair that runs already, as Python's Fernet.generate_key() writes it; a new one if no file is named.
+crypto::MasterKey chosen_key(const std::optional<std::filesystem::path>& file)
+{
+    if (!file)
+        return crypto::MasterKey::random();
+    const crypto::SecretText content(read_secret_file(*file));
+    std::string_view line = content.text();
+    line = line.substr(0, line.find_last_not_of("\r\n") + 1);
+    if (auto key = crypto::MasterKey::parse(line))
+        return *std::move(key);
+    throw UsageError(
+        fmt::format("{}: holds no Fernet key: one line of 44 characters of base64url is wanted, as the "
+                    "Python programs have it",
+                    file->string())); // never quoted: it is a secret
+}
+
 // Asked before the password is, so that nobody types it in vain. What decides is Keystore::add and the refusal to write
 // over a file.
-void refuse_what_cannot_be(const DataFolder& folder, const MeterId& id, const std::filesystem::path& out)
+void refuse_what_cannot_be(const DataFolder& folder, const MeterId& id,
+                           const std::optional<ClassicTopics>& classic, const std::filesystem::path& out)
 {
     const auto meters = Keystore::list(folder.keystore());
     if (std::any_of(meters.begin(), meters.end(), [&](const MeterEntry& meter) { return meter.id == id; })) {
@@ -44,6 +107,12 @@ void refuse_what_cannot_be(const DataFolder& folder, const MeterId& id, const st
     }
     if (out.empty())
         throw UsageError("--out: the file's name is empty");
+    if (const auto* other = on_the_same_topics(meters, MeterEntry{.id = id, .classic = classic})) {
+        throw UsageError(
+            fmt::format("meter \"{}\" is on the classic topics {} and {} already, and two on one topic can't "
+                        "be told apart: choose others with --up-topic and --down-topic",
+                        other->id.text(), other->classic->up, other->classic->down));
+    }
     std::error_code ignored;
     if (std::filesystem::symlink_status(out, ignored).type() != std::filesystem::file_type::not_found) {
         throw UsageError(
@@ -116,22 +185,26 @@ ExitCode meter_add(const MeterAddOptions& options)
 {
     const DataFolder folder = initialised_folder(options.data);
     const MeterId id = parse_meter_id(options.id);
+    const std::optional<ClassicTopics> classic = chosen_topics(options);
+    const crypto::MasterKey key = chosen_key(options.key_file);
     const BrokerSettings of_the_server = read_server_settings(folder.settings()).broker;
     const BrokerSettings broker = broker_of_the_meter(of_the_server, options);
-    refuse_what_cannot_be(folder, id, options.out);
+    refuse_what_cannot_be(folder, id, classic, options.out);
     const crypto::SecretText password = obtain_password(options.password_file);
     Keystore keystore = Keystore::open(folder.keystore(), password.text());
 
     const MeterEntry meter{id, MeterConstant{options.imp_per_kwh}, options.max_kw,
-                           std::chrono::floor<std::chrono::seconds>(wall_time())};
-    const crypto::MasterKey key = crypto::MasterKey::random();
+                           std::chrono::floor<std::chrono::seconds>(wall_time()), classic};
+    const std::uint32_t interval_s =
+        options.interval_s.value_or(classic ? classic_interval_s : default_interval_s);
     const crypto::SecretText key_text(key.text());
     const crypto::SecretText content(text({.id = id,
                                            .key = key_text.text(),
                                            .constant = meter.constant,
                                            .max_kw = meter.max_kw,
-                                           .interval = std::chrono::seconds(options.interval_s),
-                                           .broker = broker}));
+                                           .interval = std::chrono::seconds(interval_s),
+                                           .broker = broker,
+                                           .classic = classic}));
     write_file_and_key(keystore, meter, key, options.out, content);
 
     warn_of_what_was_not_carried_over(of_the_server, broker, options.out);
@@ -201,10 +274,25 @@ void add_meter_add(CLI::App& parent, Action& action)
         ->add_option("--max-kw", options->max_kw, "The largest load; what rises faster is held (default 43)")
         ->option_text("N")
         ->check(CLI::Range(1U, 10'000U));
-    command->add_option("--interval", options->interval_s, "Time between two readings (default 10)")
+    command
+        ->add_option("--interval", options->interval_s,
+                     "Time between two readings (default 10); on the classic wire the pause after a "
+                     "confirmation (default 3)")
         ->option_text("SECONDS")
         ->check(CLI::Range(1U, 86'400U));
     add_broker_options(*command, *options);
+    command->add_option("--wire", options->wire, "sealed (default), or classic: that of the Python programs")
+        ->option_text("WIRE")
+        ->check(CLI::IsMember({"sealed", "classic"}));
+    command
+        ->add_option("--key-file", options->key_file,
+                     "Classic: read the Python programs' Fernet key from FILE, mode 0600 (default: make one)")
+        ->option_text("FILE");
+    command->add_option("--up-topic", options->up_topic, "Classic: of the totals (default UNITS1221)")
+        ->option_text("T");
+    command
+        ->add_option("--down-topic", options->down_topic, "Classic: of the confirmations (default UNITS1222)")
+        ->option_text("T");
     command->callback([options, &action] { action = [options] { return meter_add(*options); }; });
 }
 

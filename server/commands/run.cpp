@@ -47,12 +47,20 @@ public:
         std::vector<ServedMeter> meters;
         for (const MeterEntry& meter : keystore_.meters()) {
             if (told_.insert(meter.id).second)
-                meters.push_back({meter.id, crypto::derive(keystore_.key(meter.id), meter.id), meter.max_kw});
+                meters.push_back(served(meter));
         }
         return meters;
     }
 
 private:
+    [[nodiscard]] ServedMeter served(const MeterEntry& meter) const
+    {
+        const crypto::MasterKey& key = keystore_.key(meter.id);
+        if (meter.classic)
+            return {meter.id, ClassicChannel{crypto::FernetKey(key.bytes()), *meter.classic}, meter.max_kw};
+        return {meter.id, crypto::derive(key, meter.id), meter.max_kw};
+    }
+
     Keystore& keystore_;
     std::set<MeterId> told_;
 };

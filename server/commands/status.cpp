@@ -23,7 +23,7 @@ ExitCode status(const StatusOptions& options)
     SqliteLedger ledger(folder.ledger(), LedgerAccess::read);
     std::vector<report::MeterStatus> meters;
     for (const MeterEntry& meter : Keystore::list(folder.keystore()))
-        meters.push_back({meter.id, ledger.summary(meter.id)});
+        meters.push_back({meter.id, ledger.summary(meter.id), meter.wire()});
 
     const WallTime now = wall_time();
     if (options.json) {

@@ -29,6 +29,12 @@ namespace {
 constexpr ScryptParameters cheap = {.n = 1024, .r = 8, .p = 1};
 const std::string password = "correct horse";
 
+constexpr const char* first_version =
+    R"({"format":"pulsemeter keystore","meters":[{"added_at":1663442848,"id":"house","imp_per_kwh":10000,"max_kw":16}])"
+    R"(,"nonce":"AAECAwQFBgcICQoL",)"
+    R"("scrypt":{"n":1024,"p":1,"r":8,"salt":"AAECAwQFBgcICQoLDA0ODw=="},)"
+    R"("sealed":"LoqAXDQYWIk-13bvEp_L30BF87Fez3KAJAMQgkrK3yyHvBRaEvG3JL_oFJTVyGkz","version":1})";
+
 class Folder {
 public:
     Folder() : path_((fs::temp_directory_path() / "keystore_test.XXXXXX").string())
@@ -52,6 +58,13 @@ MeterEntry entry(const std::string& id)
             .constant = {.imp_per_kwh = 10000},
             .max_kw = 16,
             .added_at = std::chrono::sys_seconds(std::chrono::seconds(1663442848))};
+}
+
+MeterEntry classic_entry(const std::string& id)
+{
+    MeterEntry classic = entry(id);
+    classic.classic = ClassicTopics{};
+    return classic;
 }
 
 std::string content(const fs::path& path)
@@ -168,6 +181,87 @@ BOOST_AUTO_TEST_CASE(the_list_needs_no_password)
     BOOST_TEST(Keystore::list(folder.keystore()).empty());
     store.add(entry("house"), MasterKey::random());
     BOOST_TEST((Keystore::list(folder.keystore()) == std::vector{entry("house")}));
+}
+
+BOOST_AUTO_TEST_CASE(a_classic_meter_keeps_its_topics)
+{
+    const Folder folder;
+    Keystore store = Keystore::create(folder.keystore(), password, cheap);
+    store.add(entry("house"), MasterKey::random());
+    const auto version = [&] {
+        return nlohmann::json::parse(content(folder.keystore())).at("version").get<int>();
+    };
+    BOOST_TEST(version() == 1); // older programs read it
+    const MasterKey key = MasterKey::random();
+    store.add(classic_entry("shed"), key);
+    BOOST_TEST(version() == 2);
+    const Keystore again = Keystore::open(folder.keystore(), password);
+    BOOST_TEST((again.meters() == std::vector{entry("house"), classic_entry("shed")}));
+    BOOST_TEST(again.key(entry("shed").id).text() == key.text());
+    BOOST_TEST((Keystore::list(folder.keystore()) == again.meters()));
+}
+
+BOOST_AUTO_TEST_CASE(a_keystore_of_the_first_version_still_opens)
+{
+    // As programs that knew the sealed wire only have written it; made with the cryptography package of Python.
+    const Folder folder;
+    write_secret_file(folder.keystore(), first_version, Existing::refuse);
+    Keystore store = Keystore::open(folder.keystore(), password);
+    BOOST_TEST((store.meters() == std::vector{entry("house")}));
+    BOOST_TEST(store.key(entry("house").id).text() == "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
+    store.add(classic_entry("shed"), MasterKey::random());
+    BOOST_TEST(error_of_open(folder.keystore()) == "");
+}
+
+BOOST_AUTO_TEST_CASE(two_classic_meters_never_share_a_topic)
+{
+    const Folder folder;
+    Keystore store = Keystore::create(folder.keystore(), password, cheap);
+    store.add(classic_entry("shed"), MasterKey::random());
+    const auto refused = [&](const ClassicTopics& topics) {
+        MeterEntry other = entry("attic");
+        other.classic = topics;
+        return is_usage_error(error_of([&] { store.add(other, MasterKey::random()); }), folder.keystore(),
+                              "shed");
+    };
+    BOOST_TEST(refused({}));
+    BOOST_TEST(refused({"UNITS1221", "b"}));
+    BOOST_TEST(refused({"a", "UNITS1222"}));
+    BOOST_TEST(refused({"UNITS1222", "UNITS1221"}));
+    MeterEntry other = entry("attic");
+    other.classic = ClassicTopics{"a", "b"};
+    BOOST_TEST(error_of([&] { store.add(other, MasterKey::random()); }) == "");
+}
+
+BOOST_AUTO_TEST_CASE(a_changed_wire_or_topic_does_not_open)
+{
+    const std::vector<std::function<void(nlohmann::json&)>> changes = {
+        [](auto& json) { json["meters"][0]["up_topic"] = "mine"; },
+        [](auto& json) { json["meters"][0]["down_topic"] = "mine"; },
+        [](auto& json) {
+            json["meters"][0].erase("up_topic");
+            json["meters"][0].erase("down_topic");
+            json["version"] = 1;
+        },
+    };
+    for (const auto& how : changes) {
+        const Folder folder;
+        Keystore::create(folder.keystore(), password, cheap).add(classic_entry("shed"), MasterKey::random());
+        change(folder.keystore(), how);
+        BOOST_TEST(error_of_open(folder.keystore()) == "authentication: Authentication failed");
+    }
+    const std::vector<std::function<void(nlohmann::json&)>> damages = {
+        [](auto& json) { json["meters"][0]["up_topic"] = "#"; },
+        [](auto& json) { json["meters"][0]["up_topic"] = "UNITS1222"; },
+        [](auto& json) { json["meters"][0].erase("up_topic"); },
+        [](auto& json) { json["version"] = 1; },
+    };
+    for (const auto& how : damages) {
+        const Folder folder;
+        Keystore::create(folder.keystore(), password, cheap).add(classic_entry("shed"), MasterKey::random());
+        change(folder.keystore(), how);
+        BOOST_TEST(is_usage_error(error_of_open(folder.keystore()), folder.keystore(), "damaged"));
+    }
 }
 
 BOOST_AUTO_TEST_CASE(a_changed_list_does_not_open)

@@ -45,6 +45,22 @@ BOOST_AUTO_TEST_CASE(the_least_that_a_configuration_needs)
     BOOST_TEST((settings.simulation.model == SimulatedLoad::uniform));
 }
 
+BOOST_AUTO_TEST_CASE(the_classic_wire_has_topics_and_units_of_one_flash)
+{
+    BOOST_TEST(!parse_meter_settings(config("wire = \"sealed\"\n"), "meter.toml").classic.has_value());
+    const auto classic = parse_meter_settings(config("wire = \"classic\"\n"), "meter.toml").classic;
+    BOOST_TEST((classic == ClassicTopics{"UNITS1221", "UNITS1222"}));
+    const auto named = parse_meter_settings(
+        config("wire = \"classic\"\nup_topic = \"a\"\ndown_topic = \"b\"\n"), "meter.toml");
+    BOOST_TEST((named.classic == ClassicTopics{"a", "b"}));
+    refused(config("wire = \"open\"\n"), "\"classic\", \"sealed\"");
+    refused(config("wire = \"classic\"\nup_topic = \"a/#\"\n"), "meter.up_topic");
+    refused(config("wire = \"classic\"\ndown_topic = \"\"\n"), "meter.down_topic");
+    refused(config("wire = \"classic\"\nup_topic = \"a\"\ndown_topic = \"a\"\n"), "the same as up_topic");
+    refused(config("wire = \"classic\"\nimp_per_kwh = 3200\n"), "meter.imp_per_kwh");
+    refused(config("up_topic = \"a\"\n"), "up_topic"); // of the sealed wire they are derived from the key
+}
+
 BOOST_AUTO_TEST_CASE(all_of_it)
 {
     const auto settings = parse_meter_settings(

@@ -121,7 +121,8 @@ BOOST_AUTO_TEST_CASE(status_json_has_exactly_the_promised_fields)
     BOOST_TEST(status_json_of(meter, noon) == json::parse(R"({
         "id": "hall", "epoch": 1, "sequence": 7, "total_pulses": 48, "total_kwh": "0.048", "cost": "0.0187",
         "currency": "£", "power_w": "120.5", "source": "measured", "last_reading_at": "2022-09-17T12:00:00.000Z",
-        "last_received_at": "2022-09-17T12:00:00.250Z", "stale": false, "refused": 2, "held": 1})"));
+        "last_received_at": "2022-09-17T12:00:00.250Z", "stale": false, "refused": 2, "held": 1,
+        "wire": "sealed"})"));
 }
 
 BOOST_AUTO_TEST_CASE(a_meter_without_readings_is_listed_and_stale)
@@ -129,7 +130,7 @@ BOOST_AUTO_TEST_CASE(a_meter_without_readings_is_listed_and_stale)
     BOOST_TEST(status_json_of({hall, std::nullopt}, noon) == json::parse(R"({
         "id": "hall", "epoch": null, "sequence": null, "total_pulses": null, "total_kwh": null, "cost": null,
         "currency": "£", "power_w": null, "source": null, "last_reading_at": null, "last_received_at": null,
-        "stale": true, "refused": 0, "held": 0})"));
+        "stale": true, "refused": 0, "held": 0, "wire": "sealed"})"));
     BOOST_TEST(report::status_json({}, tariff, noon) == "{\"meters\":[]}\n");
 }
 
@@ -146,12 +147,14 @@ BOOST_AUTO_TEST_CASE(status_for_people_lines_up)
     reading.power = Milliwatts{120'500};
     report::MeterStatus first = status_of(reading, 48);
     first.summary->held = 1;
-    const std::vector<report::MeterStatus> meters{first, {*MeterId::parse("attic-1"), std::nullopt}};
-    BOOST_TEST(report::status_table(meters, tariff, noon) ==
-               "METER            TOTAL     COST  POWER  SOURCE    LAST READING         STATE\n"
-               "hall     12345.048 kWh  £0.0187  121 W  measured  2022-09-17 12:00:00  fresh, 1 held (see "
-               "held list)\n"
-               "attic-1              -        -      -  -         -                    no reading yet\n");
+    const std::vector<report::MeterStatus> meters{first,
+                                                  {*MeterId::parse("attic-1"), std::nullopt, Wire::classic}};
+    BOOST_TEST(
+        report::status_table(meters, tariff, noon) ==
+        "METER            TOTAL     COST  POWER  SOURCE    LAST READING         WIRE     STATE\n"
+        "hall     12345.048 kWh  £0.0187  121 W  measured  2022-09-17 12:00:00  sealed   fresh, 1 held (see "
+        "held list)\n"
+        "attic-1              -        -      -  -         -                    classic  no reading yet\n");
 }
 
 BOOST_AUTO_TEST_CASE(a_reading_as_json_and_csv_says_the_same)

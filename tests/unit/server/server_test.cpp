@@ -46,6 +46,12 @@ public:
             throw std::runtime_error("ledger.sqlite: the disk is full");
         return SqliteLedger::append(readings, received_at);
     }
+    ClassicAppended append_total(const MeterId& meter, Pulses total, WallTime received_at) override
+    {
+        if (full)
+            throw std::runtime_error("ledger.sqlite: the disk is full");
+        return SqliteLedger::append_total(meter, total, received_at);
+    }
     bool full = false;
 };
 
@@ -181,13 +187,53 @@ BOOST_FIXTURE_TEST_CASE(what_waits_for_a_full_disk_is_bounded, QuietWorld)
 BOOST_FIXTURE_TEST_CASE(a_meter_that_is_added_is_served_within_a_second, QuietWorld)
 {
     const MeterId attic = *MeterId::parse("attic");
-    added = {{attic, crypto::derive(crypto::MasterKey::random(), attic), 43}};
-    const std::string topic = added.front().keys.up_topic;
+    const crypto::MeterKeys attic_keys = crypto::derive(crypto::MasterKey::random(), attic);
+    added = {{attic, attic_keys, 43}};
+    const std::string topic = attic_keys.up_topic;
     BOOST_TEST((turn() <= now + 1s));
     BOOST_TEST((bus.subscribed == std::vector{keys.up_topic}));
     now += 1s;
     (void)turn();
     BOOST_TEST((bus.subscribed == std::vector{keys.up_topic, topic}));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_classic_meter_is_served_beside_a_sealed_one, QuietWorld)
+{
+    const crypto::FernetKey key(crypto::MasterKey::random().bytes());
+    const auto token = [&key](std::string_view total) {
+        const std::vector<std::uint8_t> plaintext(total.begin(), total.end());
+        return crypto::Fernet(key).seal(plaintext, 0, crypto::random_iv());
+    };
+    added = {{*MeterId::parse("attic"), ClassicChannel{key, {}}}};
+    now += 1s;
+    (void)turn();
+    BOOST_TEST((bus.subscribed == std::vector{keys.up_topic, std::string("UNITS1221")}));
+    now += 1s;
+    BOOST_TEST((turn() == now + 1s)); // two seconds after the subscription
+    BOOST_TEST(bus.published.empty());
+    arrive({"UNITS1221", token("48"), 1, true});
+    arrive(sealed(1, 7));
+    (void)turn();
+    BOOST_TEST_REQUIRE(bus.published.size() == 2U);
+    BOOST_TEST(bus.published.at(1).topic == "UNITS1222");
+    BOOST_TEST(!bus.published.at(1).retained);
+    BOOST_TEST(printed.find("attic  Total Units = 48, Total Cost (@£0.00039 per unit): £0.0187\n") !=
+                   std::string::npos,
+               printed);
+    BOOST_TEST(printed.find("attic") < printed.find("hall"), printed); // as they came
+    now += 10s;
+    (void)turn();
+    BOOST_TEST(bus.published.size() == 3U); // the stored total, said again
+
+    ledger.full = true;
+    arrive({"UNITS1221", token("50"), 1, false});
+    now += 1s;
+    (void)turn();
+    BOOST_TEST(bus.published.size() == 3U);
+    ledger.full = false;
+    now += 1s;
+    (void)turn();
+    BOOST_TEST(bus.published.size() == 4U);
 }
 
 BOOST_FIXTURE_TEST_CASE(an_answer_that_the_bus_has_no_room_for_is_sent_later, QuietWorld)

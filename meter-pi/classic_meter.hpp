@@ -1,0 +1,58 @@
+// The meter's loop on the classic wire, beside Meter: the total is on disk before it is published, retained, as one
+// Fernet token; a confirmation makes it go on. There is no outbox: a total heals what was lost, an interval that was
+// lost stays lost. A failing disk or broker never ends it: it goes on counting, says what is wrong once, and heals by
+// itself.
+#pragma once
+
+#include "meter-pi/classic_uplink.hpp"
+#include "meter-pi/meter.hpp"
+#include "shared/classic_codec.hpp"
+
+#include <chrono>
+#include <optional>
+#include <string>
+
+namespace pulsemeter {
+
+class ClassicMeter {
+public:
+    static constexpr std::size_t longest_payload = 1024; // a total's token has 120 characters at most
+
+    // `pause`: between a confirmation and the next reading, and between two savings of the total.
+    ClassicMeter(const MeterId& id, const crypto::FernetKey& key, const ClassicTopics& topics,
+                 std::chrono::seconds pause, const StoredRegister& stored, Meter::Parts parts,
+                 std::uint64_t seed);
+
+    void run(); // until the loop is asked to stop; then stores and sends a last reading
+
+private:
+    enum class Saving : std::uint8_t { total, reading }; // the total alone, or a reading that is to be sent
+
+    void take_in_bus_events();
+    void take_in(const Received& received);
+    void take_in_retained(const Received& received);
+    void take_in_answer(const Received& received);
+    [[nodiscard]] std::optional<Pulses> opened(const Received& received);
+    void make_reading();
+    [[nodiscard]] bool save(Saving saving);
+    void complain(const std::string& what);
+
+    MeterId id_;
+    crypto::Fernet fernet_;
+    ClassicTopics topics_;
+    std::chrono::seconds pause_;
+    Meter::Parts parts_;
+    Watchdog watchdog_;
+    ClassicRegister register_;
+    ClassicUplink uplink_;
+
+    StoredRegister saved_; // as the disk has it
+    std::optional<std::string> confirmation_token_;
+    std::optional<Milliwatts> power_;
+    bool connected_ = false;
+    bool retained_is_foreign_ = false; // sending would write over what someone else has kept there
+    std::string last_complaint_;
+    SteadyTime complained_at_{};
+};
+
+} // namespace pulsemeter

@@ -1,0 +1,192 @@
+#include "server/classic_head_end.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+#include <deque>
+
+namespace pulsemeter {
+
+struct ClassicHeadEnd::Meter {
+    struct Limit {
+        std::uint64_t untold = 0;
+        std::optional<WallTime> told_at;
+    };
+    MeterId id;
+    std::string down_topic;
+    crypto::Fernet fernet;
+    SteadyTime repeat_at = SteadyTime::max();  // unless something is accepted before
+    SteadyTime confirm_at = SteadyTime::max(); // `to_confirm`
+    std::optional<SteadyTime> said_at{};       // the last confirmation
+    std::optional<SteadyTime> accepted_at{};
+    SteadyTime::duration earliest = earliest_answer; // after a confirmation; learned
+    std::optional<SteadyTime::duration>
+        withheld{};        // until silence: `to_confirm`, that came so long after one
+    unsigned unproven = 0; // confirmations since a silence
+    Pulses to_confirm{};
+    // Tokens that were taken in. Each is sealed with an IV of its own, so an equal one is the same message again.
+    std::deque<std::string> seen{};
+    std::array<Limit, 3> limits{}; // by Trouble
+
+    void wait_for_the_retained(SteadyTime now)
+    {
+        repeat_at = now + retained_wait;
+        if (accepted_at)
+            repeat_at = std::max(repeat_at, *accepted_at + repeat_every);
+    }
+    void accepted(const std::string_view token, SteadyTime now)
+    {
+        accepted_at = now;
+        repeat_at = now + repeat_every;
+        seen.emplace_back(token);
+        if (seen.size() > tokens_remembered)
+            seen.pop_front();
+    }
+    void confirm(Pulses total, SteadyTime now)
+    {
+        to_confirm = total;
+        if (withheld) {
+            confirm_at = now + silence;
+            return;
+        }
+        const auto gap = said_at ? now - *said_at : earliest;
+        if (gap < earliest || ++unproven == proof_every) {
+            withheld = gap;
+            confirm_at = now + silence;
+            return;
+        }
+        earliest = std::max(earliest, std::min(gap / 4, SteadyTime::duration(earliest_answer)));
+        confirm_at = now;
+    }
+    void said(SteadyTime now)
+    {
+        if (withheld) { // and nothing came since: there is one loop, and this is how soon it answers
+            earliest = std::clamp<SteadyTime::duration>(*withheld / 2, hasty_answer, earliest_answer);
+            unproven = 0;
+        }
+        withheld.reset();
+        confirm_at = SteadyTime::max();
+        said_at = now;
+        repeat_at = now + repeat_every;
+    }
+};
+
+ClassicHeadEnd::ClassicHeadEnd(Ledger& ledger, HeadEnd::IvSource next_iv)
+    : ledger_(ledger), next_iv_(std::move(next_iv))
+{
+}
+
+ClassicHeadEnd::~ClassicHeadEnd() = default;
+
+void ClassicHeadEnd::add_meter(const MeterId& meter, const ClassicChannel& channel, SteadyTime now)
+{
+    std::erase_if(meters_, [&meter](const auto& known) { return known.second->id == meter; });
+    auto added = std::make_unique<Meter>(Meter{meter, channel.topics.down, crypto::Fernet(channel.key)});
+    if (connected_)
+        added->wait_for_the_retained(now);
+    meters_.insert_or_assign(channel.topics.up, std::move(added));
+}
+
+void ClassicHeadEnd::connected(SteadyTime now)
+{
+    connected_ = true;
+    for (auto& [topic, meter] : meters_)
+        meter->wait_for_the_retained(now);
+}
+
+void ClassicHeadEnd::disconnected()
+{
+    connected_ = false;
+    for (auto& [topic, meter] : meters_) {
+        meter->confirm_at = meter->repeat_at = SteadyTime::max();
+        meter->withheld.reset();
+    }
+}
+
+HeadEndResult ClassicHeadEnd::handle(std::span<const Arrival> arrivals, SteadyTime now, WallTime wall)
+{
+    HeadEndResult result;
+    for (std::size_t place = 0; place < arrivals.size(); ++place) {
+        const auto found = meters_.find(arrivals[place].topic);
+        if (found != meters_.end() &&
+            !arrivals[place].payload.empty()) // an empty one clears what was retained
+            take_in(*found->second, arrivals[place], place, now, wall, result);
+    }
+    for (auto& [topic, meter] : meters_) {
+        if (meter->confirm_at <= now)
+            say(*meter, meter->to_confirm, now, wall, result);
+        else if (meter->repeat_at <= now && meter->confirm_at == SteadyTime::max())
+            say(*meter, ledger_.total_of(meter->id), now, wall, result);
+    }
+    return result;
+}
+
+void ClassicHeadEnd::take_in(Meter& meter, const Arrival& arrival, std::size_t place, SteadyTime now,
+                             WallTime wall, HeadEndResult& result)
+{
+    if (std::find(meter.seen.begin(), meter.seen.end(), arrival.payload) != meter.seen.end())
+        return;
+    const auto opened = arrival.payload.size() <= longest_payload
+                            ? meter.fernet.open(arrival.payload)
+                            : tl::unexpected(crypto::FernetError::invalid);
+    if (!opened)
+        return trouble(meter, Trouble::wrong_key,
+                       "under its topic that its key does not open: someone else publishes there, or the "
+                       "other program has another key",
+                       wall, result);
+    const auto total = decode_total(opened->plaintext);
+    if (!total)
+        return trouble(meter, Trouble::no_total,
+                       fmt::format("refused that hold(s) no total but {}; what is wanted is 0 to 2^63-1 in "
+                                   "plain digits",
+                                   text(total.error())),
+                       wall, result);
+
+    const ClassicAppended appended = ledger_.append_total(meter.id, *total, wall); // COMMIT lies in here
+    if (appended.outcome == ClassicOutcome::fell)
+        return trouble(meter, Trouble::fell,
+                       fmt::format("refused: the total {} is below the stored {}; an old message, or a meter "
+                                   "that lost its total",
+                                   total->value, appended.newest.total.value),
+                       wall, result);
+    meter.accepted(arrival.payload, now);
+    if (appended.outcome == ClassicOutcome::accepted)
+        result.admitted.push_back({meter.id, appended.newest, place});
+    if (appended.outcome == ClassicOutcome::accepted || !arrival.retained)
+        meter.confirm(*total, now);
+}
+
+void ClassicHeadEnd::say(Meter& meter, Pulses total, SteadyTime now, WallTime wall, HeadEndResult& result)
+{
+    const std::string digits = encode_total(total);
+    const std::vector<std::uint8_t> plaintext(digits.begin(), digits.end());
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(wall).time_since_epoch().count();
+    result.outgoing.push_back(
+        {meter.down_topic, meter.fernet.seal(plaintext, static_cast<std::uint64_t>(seconds), next_iv_())});
+    meter.said(now);
+}
+
+void ClassicHeadEnd::trouble(Meter& meter, Trouble kind, std::string what, WallTime wall,
+                             HeadEndResult& result)
+{
+    Meter::Limit& limit = meter.limits.at(static_cast<std::size_t>(kind));
+    ++limit.untold;
+    if (limit.told_at && wall >= *limit.told_at && wall - *limit.told_at < alarm_interval)
+        return;
+    const std::string line = fmt::format("{} message(s) {}", limit.untold, what);
+    const EventKind event = kind == Trouble::wrong_key ? EventKind::bad_tokens : EventKind::refused;
+    ledger_.record({wall, event, meter.id, line});
+    limit = {0, wall};
+    result.alarms.push_back({meter.id, event, line});
+}
+
+ClassicHeadEnd::SteadyTime ClassicHeadEnd::next_deadline() const
+{
+    SteadyTime next = SteadyTime::max();
+    for (const auto& [topic, meter] : meters_)
+        next = std::min({next, meter->confirm_at, meter->repeat_at});
+    return next;
+}
+
+} // namespace pulsemeter
