@@ -24,6 +24,7 @@ public:
 
     // The folder belongs to one meter for good: UsageError if it is another's.
     void claim(const MeterId& meter);
+    [[nodiscard]] std::string owner(); // that meter's id; empty: nobody's yet
 
     [[nodiscard]] std::optional<StoredRegister> load(Source source) override;
     [[nodiscard]] std::optional<std::string> confirmation_token() override;

@@ -19,7 +19,6 @@ namespace pulsemeter {
 namespace {
 
 constexpr std::size_t most_addresses = 4; // each may take its full time to time out
-constexpr int patience_ms = 100;
 
 BrokerAddresses addresses_of(const BrokerUrl& url, int flags)
 {
@@ -92,7 +91,7 @@ std::optional<BrokerAddress> numeric_address(const BrokerUrl& url)
     return addresses ? std::optional(addresses->front()) : std::nullopt;
 }
 
-std::optional<std::string> why_unreachable(const BrokerAddress& address)
+std::optional<std::string> why_unreachable(const BrokerAddress& address, std::chrono::milliseconds within)
 {
     const int descriptor = ::socket(address.socket.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (descriptor < 0)
@@ -101,7 +100,7 @@ std::optional<std::string> why_unreachable(const BrokerAddress& address)
     if (error == EINPROGRESS) {
         pollfd ready{descriptor, POLLOUT, 0};
         socklen_t length = sizeof(error);
-        if (::poll(&ready, 1, patience_ms) != 1) {
+        if (::poll(&ready, 1, static_cast<int>(within.count())) != 1) {
             error = ETIMEDOUT;
         } else if (::getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &length) != 0) {
             error = errno;

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <tl/expected.hpp>
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,8 +29,10 @@ using BrokerAddresses =
 // The same without asking anyone; nothing if the host is a name.
 [[nodiscard]] std::optional<BrokerAddress> numeric_address(const BrokerUrl& url);
 
-// Tries a TCP connection, 100 ms at most, and says why there is none; nothing if there is one.
-[[nodiscard]] std::optional<std::string> why_unreachable(const BrokerAddress& address);
+// Tries a TCP connection, for no longer than `within`, and says why there is none; nothing if there is one.
+[[nodiscard]] std::optional<std::string>
+why_unreachable(const BrokerAddress& address,
+                std::chrono::milliseconds within = std::chrono::milliseconds(100));
 
 // Sets TCP_NODELAY on every socket of this process that is connected to the address; how many there are. Paho has no
 // option for it, and with Nagle's algorithm a reading and its confirmation take 44 ms instead of 0.4 ms.

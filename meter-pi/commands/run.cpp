@@ -65,11 +65,12 @@ StoredRegister register_of(SqliteMeterStore& store, Source source, const MeterSe
     const auto stored = store.load(source);
     if (!stored)
         return {.source = source, .constant = settings.constant};
-    if (stored->constant != settings.constant)
-        throw UsageError(
-            fmt::format("imp_per_kwh is {} in the configuration, but this register was counted at {}: set "
-                        "it back, or start a new register with another --state folder",
-                        settings.constant.imp_per_kwh, stored->constant.imp_per_kwh));
+    if (value_of(*stored).constant != settings.constant)
+        throw UsageError(fmt::format(
+            "imp_per_kwh is {} in the configuration, but this register was counted at {}: set it back, or, "
+            "if "
+            "the plate says so, set the register anew: meter-pi register set --kwh NUMBER-ON-THE-DISPLAY",
+            settings.constant.imp_per_kwh, value_of(*stored).constant.imp_per_kwh));
     return *stored;
 }
 
@@ -97,8 +98,8 @@ ExitCode run(const RunOptions& options)
                       settings.gpio.own_filter, settings.constant);
     Meter meter(settings.id, keys, settings.interval, stored, {reader, store, bus, loop}, random_nonce(),
                 random_number());
-    log::info("meter {}: {} pulses at {} imp/kWh so far, broker {}", settings.id.text(), stored.total.value,
-              settings.constant.imp_per_kwh, settings.broker.url.text());
+    log::info("meter {}: {} pulses at {} imp/kWh so far, broker {}", settings.id.text(),
+              value_of(stored).total.value, settings.constant.imp_per_kwh, settings.broker.url.text());
     meter.run();
     return ExitCode::done;
 }
