@@ -3,7 +3,6 @@
 #include "meter-pi/host.hpp"
 #include "meter-pi/kilowatt_hours.hpp"
 #include "meter-pi/sqlite_meter_store.hpp"
-#include "shared/broker_address.hpp"
 #include "shared/files.hpp"
 
 #include <fcntl.h>
@@ -23,7 +22,6 @@ namespace fs = std::filesystem;
 
 constexpr std::uint64_t megabyte = 1'000'000;
 constexpr std::uint64_t wanted_space = 64 * megabyte; // a full outbox, its log, and some
-constexpr std::chrono::seconds connect_within{5};
 
 std::string reason(int error)
 {
@@ -212,27 +210,6 @@ Source register_source(const fs::path& folder)
     } catch (const std::exception&) {
         return Source::measured; // what is wrong with it is told by state()
     }
-}
-
-std::vector<Finding> network(const BrokerUrl& url)
-{
-    const auto addresses = look_up(url);
-    if (!addresses)
-        return {wrong("broker resolves", fmt::format("{}: {}", url.host, addresses.error()),
-                      "check the name in [broker] and the network's DNS"),
-                not_looked_at("broker connects", "its address is not known")};
-    Finding resolves = well("broker resolves", numeric_address(url) ? url.host + " is an address"
-                                                                    : fmt::format("{} is {}", url.host,
-                                                                                  addresses->front().uri()));
-    std::string why;
-    for (const BrokerAddress& address : *addresses) {
-        const auto unreachable = why_unreachable(address, connect_within);
-        if (!unreachable)
-            return {resolves, well("broker connects", address.uri())};
-        why = fmt::format("{}: {}", address.uri(), *unreachable);
-    }
-    return {resolves,
-            wrong("broker connects", why, "is the broker running, its port right, no firewall between?")};
 }
 
 } // namespace pulsemeter::doctor

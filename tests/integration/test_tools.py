@@ -1,11 +1,12 @@
 """`doctor`, `probe` and `record` of meter-pi on a machine without GPIO; with the hardware: tests/hil."""
+import glob
 import json
 import pathlib
 import re
 import signal
 import sqlite3
 
-from harness import ROOT, Broker, Case, Process, Terminal, free_port, program
+from harness import ROOT, Broker, Case, Meter, Process, Terminal, free_port, program
 
 CONFIRMED = r"confirmed by the server"
 TRACES = ROOT / "tests" / "traces"
@@ -15,10 +16,21 @@ def edges_of(path):
     return [line for line in pathlib.Path(path).read_text().splitlines() if line[0].isdigit()]
 
 
+def lone_meter(case, url, **settings):
+    """One whose server is not needed: `meter add` takes its time, for the password's sake."""
+    config = case.secret_file(case.folder / "hall.toml", '[meter]\nid = "hall"\ninterval_s = 1\nkey = "AAECAwQFBgcICQoLDA0ODxAREhMUF'
+                              f'RYXGBkaGxwdHh8="\n\n[broker]\nurl = "{url}"\n\n[gpio]\n\n[simulation]\n')
+    return Meter(case, "hall", config).configure(**settings)
+
+
+def dead_url():
+    return f"mqtt://127.0.0.1:{free_port()}"
+
+
 class Doctor(Case):
-    def doctor(self, meter, state=None, code=1):
+    def doctor(self, meter, code=1):
         done = self.run_command([program("meter-pi"), "doctor", "--config", meter.config, "--state",
-                                 state or meter.state, "--json"], timeout=60)
+                                 meter.state, "--json"], timeout=60)
         self.assertEqual((done.returncode, done.stderr), (code, ""), done.stdout)
         report = json.loads(done.stdout)
         self.assertEqual(report["ok"], code == 0)
@@ -47,10 +59,8 @@ class Doctor(Case):
         self.assertNotIn("warning", server.process.err() + meter.process.err().replace("NO SENSOR", ""))
 
     def test_its_lines_are_for_people(self):
-        server = self.server(self.broker())
-        meter = server.add()
+        meter = lone_meter(self, dead_url())
         command = [program("meter-pi"), "doctor", "--config", meter.config, "--state", meter.state]
-        meter.configure(broker_url=f"mqtt://127.0.0.1:{free_port()}")
         for locale, good, bad in (("C.UTF-8", "✓ key: ", "✗ broker connects: "), ("C", "ok   key: ", "FAIL broker connects: ")):
             done = self.run_command(command, env={**self.environment, "LANG": locale})
             self.assertEqual(done.returncode, 1)
@@ -60,7 +70,7 @@ class Doctor(Case):
         self.assertFalse(meter.state.exists(), "it changes nothing")
 
     def test_a_key_that_others_may_read(self):
-        meter = self.server(self.broker()).add()
+        meter = lone_meter(self, dead_url())
         meter.config.chmod(0o644)
         findings = self.doctor(meter)
         self.assert_health(findings, configuration="wrong", key="not_looked_at")
@@ -68,9 +78,7 @@ class Doctor(Case):
         self.assertNotIn("server", findings)
 
     def test_names_brokers_and_servers_that_are_not_there(self):
-        broker = self.broker()
-        server = self.server(broker)
-        meter = server.add()
+        meter = lone_meter(self, self.broker().url)
         findings = self.doctor(meter)  # no server runs
         self.assert_health(findings, login="ok", topics="ok", server="wrong")
         self.assertIn("meter-server", findings["server"]["remedy"])
@@ -78,22 +86,26 @@ class Doctor(Case):
         self.assert_health(self.doctor(meter), broker_resolves="wrong", broker_connects="not_looked_at",
                            server="not_looked_at")
 
-    def test_a_broker_that_does_not_let_it_in_or_not_to_its_topic(self):
-        server = self.server(self.broker())
-        meter = server.add()
-        for lines, login, topics in ((["allow_anonymous false"], "wrong", "not_looked_at"),
-                                     (["acl_file {}/acl"], "ok", "wrong")):
-            strict = Broker(self)
-            (strict.folder / "acl").write_text("topic deny pulsemeter/#\n")
-            (strict.folder / "acl").chmod(0o700)
-            text = strict.config.read_text().replace("allow_anonymous true", "")
-            lines += [] if "allow_anonymous false" in lines else ["allow_anonymous true"]
-            strict.config.write_text(text + "\n".join(lines).format(strict.folder) + "\n")
-            strict.start()
-            meter.configure(broker_url=strict.url)
-            findings = self.doctor(meter)
-            self.assert_health(findings, broker_connects="ok", login=login, topics=topics, server="not_looked_at")
-            self.assertIn("authorize", findings["login" if login == "wrong" else "topics"]["found"])
+    def strict_broker(self, *lines):
+        broker = Broker(self)
+        text = broker.config.read_text().replace("allow_anonymous true\n", "")
+        broker.config.write_text(text + "".join(line.format(broker.folder) + "\n" for line in lines))
+        return broker
+
+    def test_a_broker_that_wants_to_know_who_it_is(self):
+        findings = self.doctor(lone_meter(self, self.strict_broker("allow_anonymous false").start().url))
+        self.assert_health(findings, broker_connects="ok", login="wrong", topics="not_looked_at", server="not_looked_at")
+        self.assertIn("authorize", findings["login"]["found"])
+
+    def test_a_broker_that_does_not_let_it_have_its_topic(self):
+        plugin, = glob.glob("/usr/lib/*/mosquitto_dynamic_security.so")  # an acl_file never refuses a subscription
+        broker = self.strict_broker("allow_anonymous true", f"plugin {plugin}", "plugin_opt_config_file {}/access.json")
+        (broker.folder / "access.json").write_text(json.dumps({
+            "defaultACLAccess": {"publishClientSend": True, "publishClientReceive": True, "subscribe": False,
+                                 "unsubscribe": True}, "clients": [], "groups": [], "roles": []}))
+        findings = self.doctor(lone_meter(self, broker.start().url))
+        self.assert_health(findings, broker_connects="ok", login="ok", topics="wrong", server="not_looked_at")
+        self.assertRegex(findings["topics"]["found"], r"topic pulsemeter/[0-9a-f]{32}/down: ")
 
     def test_state_folders_that_are_another_meters_damaged_or_hold_refused_readings(self):
         broker, server, meter = self.all_running()
@@ -109,15 +121,18 @@ class Doctor(Case):
         self.assertIn(str(held), findings["held readings"]["found"])
         self.assertIn("held list", findings["held readings"]["remedy"])
 
-        other = server.add("attic")
-        self.assert_health(self.doctor(other, state=meter.state), register="wrong")
+        config = meter.config.read_text()
+        meter.configure(meter_id="attic")
+        self.assert_health(self.doctor(meter), register="wrong")
+        meter.config.write_text(config)
         (meter.state / "meter.sqlite").chmod(0o666)
         self.assert_health(self.doctor(meter), file_modes="wrong")
         (meter.state / "meter.sqlite").write_bytes(b"no database at all" * 100)
         self.assert_health(self.doctor(meter), register="wrong", held_readings="not_looked_at")
 
     def test_a_lock_file_that_a_killed_meter_left_is_no_running_meter(self):
-        broker, server, meter = self.all_running()
+        meter = lone_meter(self, dead_url())
+        meter.run().wait_err("meter hall: ")
         meter.process.kill()
         self.assertIn(str(meter.process.pid), (meter.state / "lock").read_text())
         self.assertIn("no meter-pi runs", self.doctor(meter)["running"]["found"])
@@ -126,8 +141,7 @@ class Doctor(Case):
 class Watching(Case):
     def setUp(self):
         super().setUp()
-        self.server_ = self.server(self.broker())
-        self.meter_ = self.server_.add(simulation_speed=1000)
+        self.meter_ = lone_meter(self, dead_url(), simulation_speed=1000)
 
     def command(self, *words, source):
         return [program("meter-pi"), *words, "--config", self.meter_.config, "--source", source]
@@ -165,7 +179,6 @@ class Watching(Case):
         self.assertFalse(out.exists())
 
     def test_a_recorded_trace_has_the_edges_that_were_seen_and_plays_them_again(self):
-        self.server_.run()
         for name in ("s0_bounce", "glitches"):
             source, copy = TRACES / f"{name}.trace", self.folder / f"{name}.trace"
             done = self.run_command(self.command("record", copy, "--seconds", 1, source=f"replay={source}"))
@@ -173,9 +186,9 @@ class Watching(Case):
             self.assertIn(f"{len(edges_of(source))} edges", done.stdout)
             self.assertEqual(edges_of(copy), edges_of(source))
             expected = re.search(r"pulses=(\d+)", source.read_text()).group(1)
-            meter = self.server_.add(name.replace("_", "-"), simulation_speed=1000)
-            meter.run(f"replay={copy}").wait_out(rf"Total Units = {expected}, ")
-            meter.process.stop()
+            process = self.meter_.run(f"replay={copy}", state=self.folder / name)
+            process.wait_out(rf"{expected} pulses counted \(simulated\), waiting")
+            process.stop()
 
     def test_record_overwrites_nothing_and_ends_at_a_signal(self):
         out = self.secret_file(self.folder / "there.trace", "mine")
