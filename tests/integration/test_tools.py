@@ -112,6 +112,7 @@ class Doctor(Case):
         server.process.stop()
         meter.process.wait_out(r"reading \d+: ", count=4)
         meter.process.stop()
+        broker.stop()  # so that nobody waits for an answer
         with sqlite3.connect(meter.state / "meter.sqlite") as store:
             held = store.execute("UPDATE outbox SET held = 3").rowcount
         store.close()

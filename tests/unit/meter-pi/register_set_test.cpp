@@ -199,7 +199,7 @@ BOOST_AUTO_TEST_CASE(C5_no_pulse_is_lost_whenever_it_is_set_and_whenever_the_pow
                 disk = *after;
             RC_ASSERT(accounted() == before);
             EnergyRegister reg(disk);
-            const auto counted = *rc::gen::inRange<std::uint64_t>(0, 20);
+            auto counted = *rc::gen::inRange<std::uint64_t>(0, 20);
             reg.count(counted, {});
             if (*rc::gen::inRange(0, 3) == 0) { // no server in this life
                 disk = reg.stored();
@@ -207,6 +207,8 @@ BOOST_AUTO_TEST_CASE(C5_no_pulse_is_lost_whenever_it_is_set_and_whenever_the_pow
                 continue;
             }
             (void)reg.greet(server);
+            counted += *rc::gen::inRange<std::uint64_t>(0, 20);
+            reg.count(counted, {});
             const auto taken = interval(reg);
             const auto stored = *rc::gen::inRange<std::size_t>(0, taken.size() + 1);
             for (std::size_t i = 0; i < stored; ++i) { // then the power goes
