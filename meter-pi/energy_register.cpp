@@ -15,11 +15,9 @@ std::uint32_t add_saturating(std::uint32_t base, std::uint32_t more)
     return more > UINT32_MAX - base ? UINT32_MAX : base + more;
 }
 
-// The energy of a register in mWh, rounded down; ours is never so large that it would not fit.
-MilliwattHours energy(MilliwattHours start, Pulses total, MeterConstant constant)
+std::uint32_t bit(MeterEvent event)
 {
-    const Wide counted = Wide{total.value} * 1'000'000U / constant.imp_per_kwh;
-    return {static_cast<std::uint64_t>(std::min(Wide{start.value} + counted, Wide{largest_integer}))};
+    return static_cast<std::uint32_t>(event);
 }
 
 } // namespace
@@ -30,13 +28,49 @@ Quality sum(const Quality& a, const Quality& b)
             add_saturating(a.uncertain, b.uncertain)};
 }
 
+RegisterValue value_of(const StoredRegister& stored)
+{
+    if (stored.renewal)
+        return {stored.renewal->start, stored.renewal->total, stored.renewal->constant};
+    return {stored.start, stored.total, stored.constant};
+}
+
+MilliwattHours energy(const RegisterValue& value)
+{
+    const Wide counted = Wide{value.total.value} * 1'000'000U / value.constant.imp_per_kwh;
+    return {static_cast<std::uint64_t>(std::min(Wide{value.start.value} + counted, Wide{largest_integer}))};
+}
+
+tl::expected<StoredRegister, SetError> set_register(const StoredRegister& stored, MilliwattHours display,
+                                                    MeterConstant constant, MeterChange change)
+{
+    if (stored.renewal && stored.renewal->total.value > 0)
+        return tl::unexpected(SetError::set_before);
+    const bool was_used = stored.epoch.value != 0 || stored.total.value > 0;
+    const bool swapped = change == MeterChange::another_meter ||
+                         (stored.renewal && (stored.renewal->events & bit(MeterEvent::meter_swapped)) != 0);
+    Renewal renewal{display, constant, Pulses{0}, bit(MeterEvent::register_set)};
+    if (swapped)
+        renewal.events |= bit(MeterEvent::meter_swapped);
+    if (was_used && constant != stored.constant)
+        renewal.events |= bit(MeterEvent::constant_changed);
+    StoredRegister set = stored;
+    set.renewal = renewal;
+    return set;
+}
+
 void EnergyRegister::count(std::uint64_t pulses, const Quality& quality)
 {
     ENSURE(pulses >= counted_, "the tally of pulses fell");
-    ENSURE(pulses <= largest_integer - base_.total.value, "the register overflowed");
+    const std::uint64_t before = base_.renewal ? base_.renewal->total.value : base_.total.value;
+    ENSURE(pulses <= largest_integer - before, "the register overflowed");
     counted_ = pulses;
     counted_quality_ = quality;
-    now_.total.value = base_.total.value + pulses;
+    if (now_.renewal) {
+        now_.renewal->total.value = before + pulses;
+        return;
+    }
+    now_.total.value = before + pulses;
     now_.quality = sum(base_.quality, quality);
 }
 
@@ -56,12 +90,12 @@ Greeting EnergyRegister::greet(const State& state)
 {
     ENSURE(!greeted_, "greeted twice");
     // Both registers of a disk take their epochs from one series, and the server need not have heard of all of them.
-    const Epoch highest = std::max(state.highest_epoch, highest_epoch_);
-    ENSURE(highest.value < UINT32_MAX, "epochs are used up");
+    highest_epoch_ = std::max(state.highest_epoch, highest_epoch_);
+    ENSURE(highest_epoch_.value < UINT32_MAX, "epochs are used up");
     greeted_ = true;
-    const Epoch next{highest.value + 1};
+    const Epoch next{highest_epoch_.value + 1};
     const bool server_knows = state.epoch.value != 0;
-    const Pulses unnumbered{counted_ + (now_.epoch.value == 0 ? base_.total.value : 0)};
+    const Pulses unnumbered{counted_in_epoch() + (now_.epoch.value == 0 ? base_.total.value : 0)};
 
     if (now_.epoch.value == 0) {
         if (!server_knows) {
@@ -71,7 +105,7 @@ Greeting EnergyRegister::greet(const State& state)
         if (state.constant == now_.constant)
             begin_epoch(next, state.total, Pulses{state.total.value + unnumbered.value}, state.start);
         else // pulses of another constant cannot be gone on with: their energy becomes the start value
-            begin_epoch(next, Pulses{0}, unnumbered, energy(state.start, state.total, state.constant));
+            begin_epoch(next, Pulses{0}, unnumbered, energy({state.start, state.total, state.constant}));
         return Greeting::recovered;
     }
 
@@ -97,16 +131,37 @@ void EnergyRegister::begin_epoch(Epoch epoch, Pulses base, Pulses total, Milliwa
     ENSURE(base <= total, "an epoch starts above its total");
     ENSURE(total.value <= largest_integer, "the register overflowed");
     epoch_base_ = base;
+    highest_epoch_ = std::max(highest_epoch_, epoch);
     now_.epoch = epoch;
     now_.last = Sequence{0};
     now_.numbered = base;
     now_.total = total;
     now_.start = start;
-    ENSURE(total.value >= counted_, "a register below its own pulses");
+    ENSURE(total.value >= counted_in_epoch(), "a register below its own pulses");
+    const auto renewal = base_.renewal;
     base_ = now_;
-    base_.total.value = total.value - counted_;
+    base_.renewal = renewal;
+    base_.total.value = total.value - counted_in_epoch();
     base_.quality = Quality{};
-    now_.quality = counted_quality_;
+    now_.quality = now_.renewal ? Quality{} : counted_quality_;
+}
+
+bool EnergyRegister::renewal_due() const
+{
+    return greeted_ && now_.renewal && now_.total == now_.numbered;
+}
+
+void EnergyRegister::renew()
+{
+    ENSURE(renewal_due(), "an epoch ends before all of it is numbered");
+    ENSURE(highest_epoch_.value < UINT32_MAX, "epochs are used up");
+    const Renewal renewal = *now_.renewal;
+    now_.renewal.reset();
+    base_.renewal.reset();
+    now_.constant = renewal.constant;
+    // An epoch that the greeting began a moment ago and in which nothing was numbered is as good as a new one.
+    const Epoch epoch = now_.last.value == 0 ? now_.epoch : Epoch{highest_epoch_.value + 1};
+    begin_epoch(epoch, Pulses{0}, renewal.total, renewal.start);
 }
 
 Reading EnergyRegister::draft(const ReadingFacts& facts) const
@@ -115,7 +170,7 @@ Reading EnergyRegister::draft(const ReadingFacts& facts) const
     const bool first = now_.last.value == 0;
     // The second reading holds all that was counted before the greeting. What an earlier life of the program counted
     // cannot be judged by this boot's uptime, so the first one then names no boot.
-    const bool older_pulses = first && now_.total.value - epoch_base_.value > counted_;
+    const bool older_pulses = first && now_.total.value - epoch_base_.value > counted_in_epoch();
     return Reading{
         .epoch = now_.epoch,
         .sequence = Sequence{now_.last.value + 1},

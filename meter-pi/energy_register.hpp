@@ -6,10 +6,22 @@
 
 #include "shared/reading.hpp"
 
+#include <tl/expected.hpp>
+
 #include <algorithm>
 #include <optional>
 
 namespace pulsemeter {
+
+// What `register set` has asked for: the next greeting ends the epoch, and begins another one from these. Until then
+// pulses are counted here.
+struct Renewal {
+    MilliwattHours start;
+    MeterConstant constant;
+    Pulses total;             // counted since the register was set
+    std::uint32_t events = 0; // bits that the first reading of the new epoch carries
+    auto operator<=>(const Renewal&) const = default;
+};
 
 // What a disk keeps of a register. Simulated and measured registers are separate, each with a row of its own.
 struct StoredRegister {
@@ -21,11 +33,31 @@ struct StoredRegister {
     MeterConstant constant;
     MilliwattHours start;
     Quality quality; // since the epoch began
+    std::optional<Renewal> renewal;
     auto operator<=>(const StoredRegister&) const = default;
 };
 
 // Counts that stop at 2^32−1 instead of wrapping.
 [[nodiscard]] Quality sum(const Quality& a, const Quality& b);
+// What a register shows: of the new epoch if it was set and is not greeted yet.
+struct RegisterValue {
+    MilliwattHours start;
+    Pulses total;
+    MeterConstant constant;
+};
+[[nodiscard]] RegisterValue value_of(const StoredRegister& stored);
+[[nodiscard]] MilliwattHours energy(const RegisterValue& value); // rounded down, at most the largest
+
+enum class MeterChange : std::uint8_t { same_meter, another_meter };
+
+enum class SetError : std::uint8_t {
+    set_before, // and pulses were counted since, that no server knows of: they would be lost
+};
+
+// The register with a renewal: `display` is what the meter's own display shows now.
+[[nodiscard]] tl::expected<StoredRegister, SetError> set_register(const StoredRegister& stored,
+                                                                  MilliwattHours display,
+                                                                  MeterConstant constant, MeterChange change);
 
 // What a reading says besides the register.
 struct ReadingFacts {
@@ -61,6 +93,11 @@ public:
     Greeting greet(const State& state);
     [[nodiscard]] bool greeted() const { return greeted_; }
 
+    // A register that was set goes on in its old epoch until all that was counted before is numbered there; then
+    // renewal_due(), and renew() begins the new one.
+    [[nodiscard]] bool renewal_due() const;
+    void renew();
+
     // The next reading, without using its number up. The first of an epoch carries the total the epoch starts
     // from, whatever was counted since; the next one follows at once. Only after greet().
     [[nodiscard]] Reading draft(const ReadingFacts& facts) const;
@@ -73,6 +110,8 @@ public:
 
 private:
     void begin_epoch(Epoch epoch, Pulses base, Pulses total, MilliwattHours start);
+    // The pulses since the program's start that belong to the epoch: none of them once the register was set.
+    [[nodiscard]] std::uint64_t counted_in_epoch() const { return now_.renewal ? 0 : counted_; }
 
     StoredRegister base_; // the register without the pulses of `counted_`
     StoredRegister now_;

@@ -80,6 +80,24 @@ std::string text(const LinePlace& place)
     return "line " + std::to_string(by_offset.offset) + " of " + by_offset.chip_label;
 }
 
+std::string_view text(Pull pull)
+{
+    switch (pull) {
+    case Pull::up:
+        return "up";
+    case Pull::down:
+        return "down";
+    case Pull::none:
+        break;
+    }
+    return "none";
+}
+
+std::string_view text(ActiveLevel active)
+{
+    return active == ActiveLevel::low ? "low" : "high";
+}
+
 tl::expected<FoundLine, NoLine> choose_line(const LinePlace& place, std::span<const ChipSeen> chips)
 {
     std::vector<FoundLine> found;
@@ -100,8 +118,9 @@ tl::expected<FoundLine, NoLine> choose_line(const LinePlace& place, std::span<co
                                              "; give the chip's label and the offset instead"});
     }
     if (holder) {
-        return tl::unexpected(NoLine{LineTrouble::held, text(place) + " (" + name_of(found.front()) + ") " +
-                                                            held_message(*holder)});
+        return tl::unexpected(
+            NoLine{LineTrouble::held,
+                   text(place) + " (" + name_of(found.front()) + ") " + held_message(*holder), *holder});
     }
     return found.front();
 }

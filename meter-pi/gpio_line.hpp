@@ -45,7 +45,8 @@ enum class LineTrouble : std::uint8_t {
 
 struct NoLine {
     LineTrouble trouble = LineTrouble::no_gpio;
-    std::string message; // one line: what, where, what to do
+    std::string message;  // one line: what, where, what to do
+    std::string holder{}; // with held: its name, may be empty
 };
 
 [[nodiscard]] tl::expected<FoundLine, NoLine> choose_line(const LinePlace& place,

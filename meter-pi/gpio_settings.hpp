@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <string>
+#include <string_view>
 #include <variant>
 
 namespace pulsemeter {
@@ -22,6 +23,8 @@ using LinePlace = std::variant<LineName, LineOffset>;
 
 enum class Pull : std::uint8_t { up, down, none };
 enum class ActiveLevel : std::uint8_t { low, high }; // the pin's level while the LED is lit
+[[nodiscard]] std::string_view text(Pull pull);      // "up"
+[[nodiscard]] std::string_view text(ActiveLevel active);
 enum class FilterKind : std::uint8_t {
     own,    // both edges raw, PulseCounter's filter
     kernel, // the kernel's debounce, rising edges only: for pulses of 20 ms and more

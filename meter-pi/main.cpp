@@ -30,6 +30,10 @@ ExitCode main_of_meter(int argc, char** argv)
     Action action;
     add_run(program, action);
     add_status(program, action);
+    add_doctor(program, action);
+    add_probe(program, action);
+    add_record(program, action);
+    add_register(program, action);
 
     try {
         program.parse(argc, argv);

@@ -1,6 +1,7 @@
 #include "meter-pi/meter.hpp"
 
 #include "meter-pi/host.hpp"
+#include "meter-pi/kilowatt_hours.hpp"
 #include "meter-pi/report.hpp"
 #include "shared/log.hpp"
 #include "shared/protocol.hpp"
@@ -188,6 +189,8 @@ void Meter::take_reading()
             save_total();
             return;
         }
+        if (register_.stored().renewal)
+            renew_register(tally);
         const bool starts_epoch = register_.at_epoch_start();
         commit_reading(facts(tally));
         if (starts_epoch && register_.stored().total > register_.stored().numbered)
@@ -195,6 +198,18 @@ void Meter::take_reading()
     } catch (const StoreError& failure) {
         trouble(failure.what());
     }
+}
+
+// What was counted before `register set` is said in the old epoch first.
+void Meter::renew_register(const Tally& tally)
+{
+    while (!register_.renewal_due())
+        commit_reading(facts(tally));
+    events_ |= register_.stored().renewal->events;
+    register_.renew();
+    const StoredRegister& now = register_.stored();
+    log::info("the register was set: epoch {} begins at {} kWh and {} imp/kWh", now.epoch.value,
+              kilowatt_hours_text(now.start), now.constant.imp_per_kwh);
 }
 
 StoreChange Meter::change(const StoredRegister& stored) const

@@ -42,6 +42,7 @@ private:
     void take_in_token(const Received& received);
     void take_greeting(const State& state);
     void take_reading();
+    void renew_register(const Tally& tally);
     void commit_reading(const ReadingFacts& facts);
     void save_total();
     [[nodiscard]] StoreChange change(const StoredRegister& stored) const;

@@ -133,6 +133,11 @@ MeterSettings read(ConfigFile file)
 
 } // namespace
 
+std::string owner_text(const MeterSettings& settings)
+{
+    return settings.classic ? settings.id.text() + " on the classic wire" : settings.id.text();
+}
+
 MeterSettings read_meter_settings(const std::filesystem::path& path)
 {
     return read(ConfigFile::read(path, Secrecy::owner_only));

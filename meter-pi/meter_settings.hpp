@@ -34,6 +34,9 @@ struct MeterSettings {
     std::optional<ClassicTopics> classic; // nothing: the sealed wire. Else `key` is a Fernet key, both ways
 };
 
+// Whose a state folder is: a meter's on its wire.
+[[nodiscard]] std::string owner_text(const MeterSettings& settings);
+
 // Throws UsageError that names file, line and key.
 [[nodiscard]] MeterSettings read_meter_settings(const std::filesystem::path& path);
 [[nodiscard]] MeterSettings parse_meter_settings(std::string_view text, const std::filesystem::path& name);

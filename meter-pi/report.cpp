@@ -64,8 +64,8 @@ void stored(const MeterId& meter, const Reading& reading)
 
 void waiting(const MeterId& meter, const StoredRegister& now)
 {
-    line(fmt::format("{}  {} pulses counted{}, waiting for the server", meter.text(), now.total.value,
-                     now.source == Source::simulated ? " (simulated)" : ""));
+    line(fmt::format("{}  {} pulses counted{}, waiting for the server", meter.text(),
+                     value_of(now).total.value, now.source == Source::simulated ? " (simulated)" : ""));
 }
 
 void confirmed(const Confirmation& confirmation)

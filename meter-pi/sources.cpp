@@ -36,35 +36,6 @@ std::unique_ptr<EdgeSource> simulated(const MeterSettings& settings, std::uint64
     return std::make_unique<SimulatedEdgeSource>(std::move(load), SimulationClock(simulation.speed));
 }
 
-#ifdef PULSEMETER_WITH_GPIOD
-
-tl::expected<FoundLine, NoLine> look_for_line(const LinePlace& place)
-{
-    return find_line(place);
-}
-
-std::unique_ptr<EdgeSource> open_line(const FoundLine& line, const GpioSettings& settings)
-{
-    return std::make_unique<GpiodEdgeSource>(line, settings);
-}
-
-#else
-
-tl::expected<FoundLine, NoLine> look_for_line(const LinePlace& place)
-{
-    return tl::unexpected(
-        NoLine{LineTrouble::no_gpio, fmt::format("cannot look for {}: this meter-pi was built without "
-                                                 "libgpiod 2, for simulation and replay only",
-                                                 text(place))});
-}
-
-std::unique_ptr<EdgeSource> open_line(const FoundLine&, const GpioSettings&)
-{
-    return nullptr; // no line is ever found
-}
-
-#endif
-
 LinePresence presence_of(const tl::expected<FoundLine, NoLine>& line)
 {
     if (line)
@@ -103,6 +74,35 @@ OpenedSource without_hardware(std::unique_ptr<EdgeSource> source)
 }
 
 } // namespace
+
+#ifdef PULSEMETER_WITH_GPIOD
+
+tl::expected<FoundLine, NoLine> look_for_line(const LinePlace& place)
+{
+    return find_line(place);
+}
+
+std::unique_ptr<EdgeSource> open_line(const FoundLine& line, const GpioSettings& settings)
+{
+    return std::make_unique<GpiodEdgeSource>(line, settings);
+}
+
+#else
+
+tl::expected<FoundLine, NoLine> look_for_line(const LinePlace& place)
+{
+    return tl::unexpected(
+        NoLine{LineTrouble::no_gpio, fmt::format("cannot look for {}: this meter-pi was built without "
+                                                 "libgpiod 2, for simulation and replay only",
+                                                 text(place))});
+}
+
+std::unique_ptr<EdgeSource> open_line(const FoundLine&, const GpioSettings&)
+{
+    return nullptr; // no line is ever found
+}
+
+#endif
 
 std::string gpio_support()
 {

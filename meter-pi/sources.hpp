@@ -4,6 +4,7 @@
 #pragma once
 
 #include "meter-pi/edge_reader.hpp"
+#include "meter-pi/gpio_line.hpp"
 #include "meter-pi/meter_settings.hpp"
 
 #include <filesystem>
@@ -49,6 +50,10 @@ struct OpenedSource {
 // Throws UsageError (exit 2) with the remedy: line busy (and by whom), permission denied, no such line.
 [[nodiscard]] OpenedSource open_source(const SourceRequest& request, const MeterSettings& settings,
                                        History history, std::uint64_t seed);
+
+// For `doctor`: only the look, and only the opening, of the configured line. The first is NoLine without libgpiod 2.
+[[nodiscard]] tl::expected<FoundLine, NoLine> look_for_line(const LinePlace& place);
+[[nodiscard]] std::unique_ptr<EdgeSource> open_line(const FoundLine& line, const GpioSettings& settings);
 
 [[nodiscard]] std::string gpio_support(); // "libgpiod 2.1.3", "without GPIO: simulation and replay only"
 

@@ -55,6 +55,17 @@ CREATE INDEX outbox_held ON outbox (epoch, sequence) WHERE held <> 0;
 CREATE TABLE note (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 )";
 
+// Its own table, for it is empty nearly always.
+constexpr const char* renewal_schema = R"(
+CREATE TABLE IF NOT EXISTS renewal (
+    source     INTEGER PRIMARY KEY,
+    start      INTEGER NOT NULL,
+    imp        INTEGER NOT NULL,
+    total      INTEGER NOT NULL,
+    events     INTEGER NOT NULL
+) STRICT;
+)";
+
 constexpr const char* columns =
     "epoch, sequence, total, imp, start, measured, clock, boot, uptime, source, glitches, "
     "missed, uncertain, events, power";
@@ -126,7 +137,9 @@ struct SqliteMeterStore::Impl {
     template <typename Body>
     auto run(const Body& body) -> decltype(body(*database));
 
-    void save(SQLite::Database& db, const StoredRegister& stored);
+    static void save(SQLite::Database& db, const StoredRegister& stored);
+    static void save_renewal(SQLite::Database& db, const StoredRegister& stored);
+    static std::optional<Renewal> load_renewal(SQLite::Database& db, Source source);
     void append(SQLite::Database& db, const Reading& reading);
     static void note(SQLite::Database& db, const char* name, const std::string& value);
     static std::string noted(SQLite::Database& db, const char* name);
@@ -153,6 +166,7 @@ void SqliteMeterStore::Impl::open()
         if (empty)
             make_tables();
         settle();
+        db.exec(renewal_schema);
     }
     if (access == StoreAccess::look && empty)
         throw UsageError(fmt::format("{}: no meter has run here yet", path.string()));
@@ -236,6 +250,34 @@ void SqliteMeterStore::Impl::save(SQLite::Database& db, const StoredRegister& st
     row.bind(9, std::int64_t{stored.quality.missed_edges});
     row.bind(10, std::int64_t{stored.quality.uncertain});
     row.exec();
+    save_renewal(db, stored);
+}
+
+void SqliteMeterStore::Impl::save_renewal(SQLite::Database& db, const StoredRegister& stored)
+{
+    if (!stored.renewal) {
+        SQLite::Statement done(db, "DELETE FROM renewal WHERE source = ?");
+        done.bind(1, static_cast<int>(stored.source));
+        done.exec();
+        return;
+    }
+    SQLite::Statement row(db, "INSERT OR REPLACE INTO renewal VALUES (?, ?, ?, ?, ?)");
+    row.bind(1, static_cast<int>(stored.source));
+    row.bind(2, number(stored.renewal->start.value));
+    row.bind(3, std::int64_t{stored.renewal->constant.imp_per_kwh});
+    row.bind(4, number(stored.renewal->total.value));
+    row.bind(5, std::int64_t{stored.renewal->events});
+    row.exec();
+}
+
+std::optional<Renewal> SqliteMeterStore::Impl::load_renewal(SQLite::Database& db, Source source)
+{
+    SQLite::Statement row(db, "SELECT start, imp, total, events FROM renewal WHERE source = ?");
+    row.bind(1, static_cast<int>(source));
+    if (!row.executeStep())
+        return std::nullopt;
+    return Renewal{MilliwattHours{natural(row.getColumn(0))}, MeterConstant{small(row.getColumn(1))},
+                   Pulses{natural(row.getColumn(2))}, small(row.getColumn(3))};
 }
 
 void SqliteMeterStore::Impl::append(SQLite::Database& db, const Reading& reading)
@@ -331,6 +373,11 @@ void SqliteMeterStore::claim(const std::string& owner)
                         impl_->path.parent_path().string(), known_owner, owner));
 }
 
+std::string SqliteMeterStore::owner()
+{
+    return impl_->run([](SQLite::Database& db) { return Impl::noted(db, "meter"); });
+}
+
 std::optional<StoredRegister> SqliteMeterStore::load(Source source)
 {
     return impl_->run([&](SQLite::Database& db) -> std::optional<StoredRegister> {
@@ -349,6 +396,7 @@ std::optional<StoredRegister> SqliteMeterStore::load(Source source)
             .constant = MeterConstant{small(row.getColumn(5))},
             .start = MilliwattHours{natural(row.getColumn(6))},
             .quality = {small(row.getColumn(7)), small(row.getColumn(8)), small(row.getColumn(9))},
+            .renewal = Impl::load_renewal(db, source),
         };
     });
 }

@@ -25,6 +25,7 @@ public:
     // The folder belongs to one meter for good, and to the wire it speaks: UsageError if it is another's. `owner` names
     // both.
     void claim(const std::string& owner);
+    [[nodiscard]] std::string owner(); // as it was claimed; empty: nobody's yet
 
     [[nodiscard]] std::optional<StoredRegister> load(Source source) override;
     [[nodiscard]] Epoch highest_epoch() override;

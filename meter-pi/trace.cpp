@@ -100,4 +100,19 @@ tl::expected<Trace, TraceError> parse_trace(std::string_view text)
     return trace;
 }
 
+std::string trace_head(Detection detection, Level level_at_start, std::string_view comment)
+{
+    std::string head(first_line);
+    head.append("\n# ").append(comment);
+    head += level_at_start == Level::active ? "\nstart active" : "\nstart inactive";
+    head += detection == Detection::both_edges ? "\ndetection both_edges\n" : "\ndetection rising_only\n";
+    return head;
+}
+
+std::string trace_line(const Edge& edge)
+{
+    return std::to_string(edge.time.count()) + (edge.level == Level::active ? " 1 " : " 0 ") +
+           std::to_string(edge.seqno) + "\n";
+}
+
 } // namespace pulsemeter

@@ -36,4 +36,9 @@ struct TraceError {
 
 [[nodiscard]] tl::expected<Trace, TraceError> parse_trace(std::string_view text);
 
+// The same the other way: the lines before the first edge (the comment is one line), and an edge's. What is written of
+// times that do not fall and seqnos that step on is always a trace again.
+[[nodiscard]] std::string trace_head(Detection detection, Level level_at_start, std::string_view comment);
+[[nodiscard]] std::string trace_line(const Edge& edge);
+
 } // namespace pulsemeter

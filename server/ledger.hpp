@@ -41,6 +41,7 @@ enum class EventKind : std::uint8_t {
     held_resolved = 6,  // was refused, fitted when it came again
     held_full = 7,      // refused readings of a meter are no longer kept, only refused
     bad_tokens = 8,
+    register_set = 9, // on the meter, by its operator: a new epoch
 };
 [[nodiscard]] std::string_view text(EventKind kind); // "epoch_started", for machines
 

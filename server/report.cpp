@@ -72,7 +72,7 @@ Json watts_json(const std::optional<Milliwatts>& power)
 
 std::vector<std::string> event_names(std::uint32_t events)
 {
-    static constexpr std::array<std::pair<MeterEvent, std::string_view>, 8> names{{
+    static constexpr std::array<std::pair<MeterEvent, std::string_view>, 11> names{{
         {MeterEvent::started, "started"},
         {MeterEvent::register_recovered, "register_recovered"},
         {MeterEvent::server_was_ahead, "server_was_ahead"},
@@ -81,6 +81,9 @@ std::vector<std::string> event_names(std::uint32_t events)
         {MeterEvent::sensor_missing, "sensor_missing"},
         {MeterEvent::outbox_thinned, "outbox_thinned"},
         {MeterEvent::clock_stepped, "clock_stepped"},
+        {MeterEvent::register_set, "register_set"},
+        {MeterEvent::meter_swapped, "meter_swapped"},
+        {MeterEvent::constant_changed, "constant_changed"},
     }};
     std::vector<std::string> found;
     for (const auto& [event, name] : names) {
@@ -119,7 +122,8 @@ Json meter_json(const MeterStatus& meter, const Tariff& tariff, WallTime now)
               {"stale", true},
               {"refused", 0},
               {"held", 0},
-              {"wire", text(meter.wire)}};
+              {"wire", text(meter.wire)},
+              {"register_set_at", nullptr}};
     if (!meter.summary)
         return json;
     const MeterSummary& summary = *meter.summary;
@@ -137,6 +141,8 @@ Json meter_json(const MeterStatus& meter, const Tariff& tariff, WallTime now)
     json["stale"] = is_stale(newest, summary.received_at, summary.delivery, summary.interval, now);
     json["refused"] = summary.refused;
     json["held"] = summary.held;
+    if (const auto& set = summary.register_set)
+        json["register_set_at"] = utc_text(best_time(set->reading, set->received_at));
     return json;
 }
 
@@ -150,6 +156,8 @@ std::string state_words(const MeterSummary& summary, WallTime now)
     } else if (summary.refused > 0) {
         words += fmt::format(", {} refused in the past", summary.refused);
     }
+    if (const auto& set = summary.register_set)
+        words += ", register set " + local_text(best_time(set->reading, set->received_at));
     return words;
 }
 

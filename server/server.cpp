@@ -1,5 +1,6 @@
 #include "server/server.hpp"
 
+#include "server/register_change.hpp"
 #include "shared/log.hpp"
 
 #include <algorithm>
@@ -165,6 +166,8 @@ void Server::tell(const HeadEndResult& result, std::span<const Received> handled
     for (const AdmittedReading& admitted : result.admitted) {
         envelopes_before(admitted.arrival, "no new reading in");
         const auto used = parts_.ledger.consumption_until(admitted.meter, admitted.reading);
+        if (const auto change = register_change(admitted.reading))
+            log::info("meter {}: {}", admitted.meter.text(), *change);
         lines += report::reading_line(admitted.meter, admitted.reading, wall, used, parts_.tariff);
         if (admitted.novelty == Novelty::known_already)
             lines.insert(lines.size() - 1, ", known already");

@@ -1,5 +1,6 @@
 #include "server/sqlite_ledger.hpp"
 
+#include "server/register_change.hpp"
 #include "server/sqlite_ledger_impl.hpp"
 #include "shared/errors.hpp"
 #include "shared/reading_codec.hpp"
@@ -166,6 +167,8 @@ Appended append_one(LedgerFile& file, const IncomingReading& incoming, WallTime 
         if (!life)
             life = row::start_epoch(file, incoming.meter, reading, now);
         row::insert_reading(file, *life, reading, now, Standing::admitted, incoming.delivery);
+        if (const auto change = register_change(reading))
+            row::insert_event(file, {now, EventKind::register_set, incoming.meter, *change});
         settle_held(file, incoming.meter, *life, reading, now);
         return {outcome};
     }

@@ -39,8 +39,9 @@ struct MeterSummary {
     Delivery delivery = Delivery::live;      // of the newest
     std::vector<ConsumedPulses> consumption; // of the newest's source, over its epochs, one a meter constant
     std::optional<std::chrono::milliseconds> interval; // between the last two readings of one boot
-    std::uint64_t refused = 0; // different readings that were ever refused, conflicts too
-    std::uint64_t held = 0;    // of these, waiting for the operator
+    std::uint64_t refused = 0;                 // different readings that were ever refused, conflicts too
+    std::uint64_t held = 0;                    // of these, waiting for the operator
+    std::optional<LedgerReading> register_set; // began the newest's epoch; nothing: it began otherwise
 };
 
 struct HeldReading {

@@ -1,6 +1,8 @@
+#include "server/register_change.hpp"
 #include "server/sqlite_ledger_impl.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace pulsemeter {
 namespace {
@@ -105,6 +107,20 @@ std::optional<std::chrono::milliseconds> interval(LedgerFile& file, std::int64_t
     return std::nullopt;
 }
 
+// The reading by which the operator's setting of the register began this epoch; nothing if it began otherwise.
+std::optional<LedgerReading> set_by(LedgerFile& file, const row::Life& life, Epoch epoch)
+{
+    static const std::string sql = std::string("SELECT ") + row::reading_columns + " FROM " +
+                                   row::reading_tables +
+                                   " WHERE r.life = ? AND r.sequence = 1 AND r.flags & 2 = 0";
+    const auto first = file.query(sql.c_str());
+    first->bind(1, life.id);
+    if (!first->executeStep())
+        return std::nullopt;
+    LedgerReading found = row::reading_from(*first, epoch, life.facts);
+    return register_change(found.reading) ? std::optional(std::move(found)) : std::nullopt;
+}
+
 } // namespace
 
 std::string_view text(Standing standing)
@@ -139,6 +155,8 @@ std::string_view text(EventKind kind)
         return "held_full";
     case EventKind::bad_tokens:
         return "bad_tokens";
+    case EventKind::register_set:
+        return "register_set";
     }
     return "unknown";
 }
@@ -180,7 +198,8 @@ std::optional<MeterSummary> SqliteLedger::summary(const MeterId& meter)
                             consumption(file, *key, found.reading),
                             interval(file, life->id),
                             row::natural(counts->getColumn(0)),
-                            row::natural(counts->getColumn(1))};
+                            row::natural(counts->getColumn(1)),
+                            set_by(file, *life, epoch)};
     });
 }
 

@@ -33,9 +33,9 @@ private:
 
 } // namespace
 
-std::optional<std::string> why_unreachable(const BrokerAddress& address)
+std::optional<std::string> why_unreachable(const BrokerAddress& address, std::chrono::milliseconds within)
 {
-    const auto descriptor = connected_socket(address, std::chrono::milliseconds(100));
+    const auto descriptor = connected_socket(address, within);
     if (!descriptor)
         return descriptor.error();
     ::close(*descriptor);

@@ -83,6 +83,9 @@ enum class MeterEvent : std::uint32_t {
     sensor_missing = 1U << 5,     // the GPIO line was gone for a while
     outbox_thinned = 1U << 6,     // old intermediate readings were dropped
     clock_stepped = 1U << 7,      // wall time jumped against the uptime
+    register_set = 1U << 8,       // an operator set the start value: a new epoch was begun …
+    meter_swapped = 1U << 9,      // … because another meter was put in its place
+    constant_changed = 1U << 10,  // … with another imp_per_kwh
 };
 
 // A meter's name, [a-z0-9-]{1,32}.

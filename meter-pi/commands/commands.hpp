@@ -15,6 +15,10 @@ namespace pulsemeter {
 
 using Action = std::function<ExitCode()>;
 
+void add_doctor(CLI::App& parent, Action& action);
+void add_probe(CLI::App& parent, Action& action);
+void add_record(CLI::App& parent, Action& action);
+void add_register(CLI::App& parent, Action& action);
 void add_run(CLI::App& parent, Action& action);
 void add_status(CLI::App& parent, Action& action);
 

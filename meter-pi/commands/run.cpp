@@ -91,11 +91,12 @@ StoredRegister register_of(SqliteMeterStore& store, Source source, const MeterSe
     const auto stored = store.load(source);
     if (!stored)
         return {.source = source, .constant = settings.constant};
-    if (stored->constant != settings.constant)
-        throw UsageError(
-            fmt::format("imp_per_kwh is {} in the configuration, but this register was counted at {}: set "
-                        "it back, or start a new register with another --state folder",
-                        settings.constant.imp_per_kwh, stored->constant.imp_per_kwh));
+    if (value_of(*stored).constant != settings.constant)
+        throw UsageError(fmt::format(
+            "imp_per_kwh is {} in the configuration, but this register was counted at {}: set it back, or, "
+            "if "
+            "the plate says so, set the register anew: meter-pi register set --kwh NUMBER-ON-THE-DISPLAY",
+            settings.constant.imp_per_kwh, value_of(*stored).constant.imp_per_kwh));
     return *stored;
 }
 
@@ -124,7 +125,7 @@ ExitCode run(const RunOptions& options)
     make_private_folder(folder);
     const FolderLock lock(folder, "meter-pi");
     SqliteMeterStore store(folder, StoreAccess::own);
-    store.claim(settings.classic ? settings.id.text() + " on the classic wire" : settings.id.text());
+    store.claim(owner_text(settings));
 
     const auto history = store.load(Source::measured) ? History::fed_by_hardware : History::never_fed;
     OpenedSource opened = open_source(request, settings, history, random_number());
@@ -138,8 +139,8 @@ ExitCode run(const RunOptions& options)
     PahoMessageBus bus(settings.broker, random_client_id(), random_number(), [&loop] { loop.wake(); });
     EdgeReader reader(std::move(opened.first), std::move(opened.trouble), std::move(opened.open),
                       settings.gpio.own_filter, settings.constant);
-    log::info("meter {}: {} pulses at {} imp/kWh so far, broker {}", settings.id.text(), stored.total.value,
-              settings.constant.imp_per_kwh, settings.broker.url.text());
+    log::info("meter {}: {} pulses at {} imp/kWh so far, broker {}", settings.id.text(),
+              value_of(stored).total.value, settings.constant.imp_per_kwh, settings.broker.url.text());
     const Meter::Parts parts{reader, store, bus, loop, service};
     if (settings.classic)
         run_classic(settings, stored, store, parts);

@@ -1,5 +1,5 @@
 #include "meter-pi/commands/commands.hpp"
-#include "meter-pi/report.hpp"
+#include "meter-pi/kilowatt_hours.hpp"
 #include "meter-pi/sqlite_meter_store.hpp"
 #include "meter-pi/state_folder.hpp"
 
@@ -17,20 +17,15 @@ struct StatusOptions {
     bool json = false;
 };
 
-std::string kilowatt_hours(const StoredRegister& stored)
-{
-    const auto units = report::units(stored.start, stored.total, stored.constant);
-    return fmt::format("{}.{:03}", units / 1'000, units % 1'000);
-}
-
 nlohmann::ordered_json as_json(const StoredRegister& stored)
 {
+    const RegisterValue value = value_of(stored);
     return {{"source", text(stored.source)},
             {"epoch", stored.epoch.value},
             {"sequence", stored.last.value},
-            {"total_pulses", stored.total.value},
-            {"total_kwh", kilowatt_hours(stored)},
-            {"imp_per_kwh", stored.constant.imp_per_kwh},
+            {"total_pulses", value.total.value},
+            {"total_kwh", kilowatt_hours_text(energy(value))},
+            {"imp_per_kwh", value.constant.imp_per_kwh},
             {"glitches", stored.quality.glitches},
             {"missed_edges", stored.quality.missed_edges},
             {"uncertain_pulses", stored.quality.uncertain}};
@@ -38,8 +33,11 @@ nlohmann::ordered_json as_json(const StoredRegister& stored)
 
 void print(const StoredRegister& stored)
 {
-    fmt::print("{} register: {} pulses at {} imp/kWh = {} kWh\n", text(stored.source), stored.total.value,
-               stored.constant.imp_per_kwh, kilowatt_hours(stored));
+    const RegisterValue value = value_of(stored);
+    fmt::print("{} register: {} pulses at {} imp/kWh = {} kWh\n", text(stored.source), value.total.value,
+               value.constant.imp_per_kwh, kilowatt_hours_text(energy(value)));
+    if (stored.renewal)
+        fmt::print("  set, the server hears of it in a new epoch\n");
     if (stored.epoch.value == 0)
         fmt::print("  never greeted by a server yet\n");
     else

@@ -86,6 +86,12 @@ BOOST_AUTO_TEST_CASE(what_was_committed_is_there_after_a_restart_to_the_last_fie
     SqliteMeterStore store(folder.path, StoreAccess::own);
     BOOST_TEST((store.load(Source::measured) == stored(2, 20)));
     BOOST_TEST(!store.load(Source::simulated).has_value()); // C7: separate registers
+    StoredRegister set = stored(2, 20);
+    set.renewal = Renewal{MilliwattHours{5}, MeterConstant{500}, Pulses{6}, 0x700};
+    (void)store.commit({.register_now = set, .condition = "sensor ok"});
+    BOOST_TEST((SqliteMeterStore(folder.path, StoreAccess::look).load(Source::measured) == set));
+    (void)store.commit({.register_now = stored(2, 20), .condition = "sensor ok"});
+    BOOST_TEST((store.load(Source::measured) == stored(2, 20)));
     const auto rows = store.outbox({}, 10);
     BOOST_REQUIRE(rows.size() == 2U);
     BOOST_TEST((rows[0] == reading(1)));

@@ -182,4 +182,33 @@ BOOST_AUTO_TEST_CASE(C1_C2_C3_recorded_traces_count_as_they_did)
     BOOST_TEST(traces >= 5U);
 }
 
+BOOST_AUTO_TEST_CASE(what_is_recorded_is_the_same_trace_again)
+{
+    BOOST_TEST(rc::check("edges to text and back", [] {
+        const auto detection = *rc::gen::element(Detection::both_edges, Detection::rising_only);
+        const auto start = *rc::gen::element(Level::inactive, Level::active);
+        std::string text = trace_head(detection, start, "GPIO17, pull up");
+        std::vector<Edge> edges;
+        Edge edge;
+        const auto count = *rc::gen::inRange(0, 20);
+        for (int i = 0; i < count; ++i) {
+            edge.time += std::chrono::nanoseconds(*rc::gen::inRange<std::int64_t>(0, INT64_MAX / 64));
+            edge.seqno += *rc::gen::inRange<std::uint32_t>(1, 1U << 31U);
+            edge.level = *rc::gen::element(Level::inactive, Level::active);
+            edges.push_back(edge);
+            text += trace_line(edge);
+        }
+        const auto trace = parse_trace(text);
+        RC_ASSERT(trace.has_value());
+        RC_ASSERT(trace->detection == detection);
+        RC_ASSERT(trace->level_at_start == start);
+        RC_ASSERT(trace->edges.size() == edges.size());
+        for (std::size_t i = 0; i < edges.size(); ++i) {
+            RC_ASSERT(trace->edges[i].time == edges[i].time);
+            RC_ASSERT(trace->edges[i].level == edges[i].level);
+            RC_ASSERT(trace->edges[i].seqno == edges[i].seqno);
+        }
+    }));
+}
+
 BOOST_AUTO_TEST_SUITE_END()

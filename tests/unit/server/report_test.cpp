@@ -122,7 +122,7 @@ BOOST_AUTO_TEST_CASE(status_json_has_exactly_the_promised_fields)
         "id": "hall", "epoch": 1, "sequence": 7, "total_pulses": 48, "total_kwh": "0.048", "cost": "0.0187",
         "currency": "£", "power_w": "120.5", "source": "measured", "last_reading_at": "2022-09-17T12:00:00.000Z",
         "last_received_at": "2022-09-17T12:00:00.250Z", "stale": false, "refused": 2, "held": 1,
-        "wire": "sealed"})"));
+        "wire": "sealed", "register_set_at": null})"));
 }
 
 BOOST_AUTO_TEST_CASE(a_meter_without_readings_is_listed_and_stale)
@@ -130,7 +130,7 @@ BOOST_AUTO_TEST_CASE(a_meter_without_readings_is_listed_and_stale)
     BOOST_TEST(status_json_of({hall, std::nullopt}, noon) == json::parse(R"({
         "id": "hall", "epoch": null, "sequence": null, "total_pulses": null, "total_kwh": null, "cost": null,
         "currency": "£", "power_w": null, "source": null, "last_reading_at": null, "last_received_at": null,
-        "stale": true, "refused": 0, "held": 0, "wire": "sealed"})"));
+        "stale": true, "refused": 0, "held": 0, "wire": "sealed", "register_set_at": null})"));
     BOOST_TEST(report::status_json({}, tariff, noon) == "{\"meters\":[]}\n");
 }
 

@@ -99,6 +99,8 @@ VALID = [
     ("the first reading of an epoch, clock not set", KITCHEN, "Reading",
      {**READING, "sequence": "1", "measured_at": "12000", "clock": 0, "events": 1, "power": None}),
     ("a reading with event bits that nobody knows yet", KITCHEN, "Reading", {**READING, "events": 0x80000001}),
+    ("the first reading of a swapped meter with another constant", KITCHEN, "Reading",
+     {**READING, "epoch": 3, "sequence": "1", "total": "0", "imp_per_kwh": 800, "start": "125000", "events": 0x700}),
     ("the smallest reading, the shortest id", SHORT, "Reading", SMALLEST_READING),
     ("the largest reading, the longest id", LONG, "Reading", LARGEST_READING),
     ("a hello with a register", KITCHEN, "Hello", HELLO),

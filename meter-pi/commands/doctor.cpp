@@ -1,0 +1,117 @@
+#include "meter-pi/doctor.hpp"
+
+#include "meter-pi/commands/commands.hpp"
+#include "meter-pi/host.hpp"
+#include "meter-pi/state_folder.hpp"
+#include "shared/paho_message_bus.hpp"
+
+#include <CLI/CLI.hpp>
+#include <fmt/core.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cstdlib>
+#include <functional>
+#include <iterator>
+#include <memory>
+#include <random>
+
+namespace pulsemeter {
+namespace {
+
+struct DoctorOptions {
+    std::string config;
+    std::optional<std::string> state;
+    bool json = false;
+};
+
+constexpr std::chrono::seconds patience{10};
+
+Hello a_hello(Source source)
+{
+    Hello hello{.source = source, .boot = host::boot_id()};
+    std::random_device device;
+    std::generate(hello.nonce.begin(), hello.nonce.end(),
+                  [&] { return static_cast<std::uint8_t>(device()); });
+    return hello;
+}
+
+std::vector<Finding> link(const MeterSettings& settings, Source source)
+{
+    std::random_device device;
+    EventLoop loop;
+    PahoMessageBus bus(settings.broker, fmt::format("pulsemeter-doctor-{:08x}", device()), device(),
+                       [&loop] { loop.wake(); });
+    return doctor::link(settings, a_hello(source), bus, loop, patience);
+}
+
+class Report {
+public:
+    explicit Report(bool json)
+        : json_(json), marks_(marks_for(std::getenv("LC_ALL"), std::getenv("LC_CTYPE"), std::getenv("LANG")))
+    {
+    }
+    void add(const std::vector<Finding>& findings)
+    {
+        for (const Finding& finding : findings) {
+            if (!json_)
+                fmt::print("{}\n", line_of(finding, marks_));
+            all_.push_back(finding);
+        }
+        std::fflush(stdout); // some checks take seconds
+    }
+    [[nodiscard]] ExitCode end() const
+    {
+        if (json_) {
+            auto rows = nlohmann::ordered_json::array();
+            for (const Finding& finding : all_)
+                rows.push_back({{"check", finding.check},
+                                {"health", text(finding.health)},
+                                {"found", finding.found},
+                                {"remedy", finding.remedy}});
+            fmt::print("{}\n", nlohmann::ordered_json{{"ok", all_well(all_)}, {"findings", rows}}.dump());
+        }
+        return all_well(all_) ? ExitCode::done : ExitCode::failed;
+    }
+
+private:
+    bool json_;
+    Marks marks_;
+    std::vector<Finding> all_;
+};
+
+ExitCode examine(const DoctorOptions& options)
+{
+    const std::filesystem::path folder = state_folder(options.state);
+    Report report(options.json);
+    const doctor::Configuration read = doctor::configuration(options.config);
+    report.add(read.findings);
+    report.add(doctor::host());
+    report.add(doctor::state(folder, read.settings ? &*read.settings : nullptr));
+    if (!read.settings)
+        return report.end();
+    report.add(doctor::sensor(read.settings->gpio, doctor::running_meter(folder)));
+    const auto network = doctor::network(read.settings->broker.url);
+    report.add(network);
+    report.add(all_well(network) ? link(*read.settings, doctor::register_source(folder))
+                                 : doctor::no_link("the broker is not reached"));
+    return report.end();
+}
+
+} // namespace
+
+void add_doctor(CLI::App& parent, Action& action)
+{
+    auto options = std::make_shared<DoctorOptions>();
+    CLI::App* command = parent.add_subcommand(
+        "doctor", "Look at everything that can be wrong, also beside a running meter; exit 0 if all is well");
+    command->add_option("--config", options->config, "The meter's configuration file")
+        ->option_text("FILE")
+        ->required();
+    command->add_option("--state", options->state, "The folder of the meter (default as in run)")
+        ->option_text("DIR");
+    command->add_flag("--json", options->json, "For scripts");
+    command->callback([options, &action] { action = [options] { return examine(*options); }; });
+}
+
+} // namespace pulsemeter

@@ -1,0 +1,57 @@
+// What `meter-pi doctor` looks at: the files, the clock, the sensor's line, the state folder, the broker and the
+// server. Nothing is changed, and a running meter is not disturbed: its line, its folder and its lock are its own, and
+// a Hello makes the server answer, no more. Each part returns its findings in the order in which one mends things.
+#pragma once
+
+#include "meter-pi/edge_source.hpp"
+#include "meter-pi/findings.hpp"
+#include "meter-pi/gpio_line.hpp"
+#include "meter-pi/meter_settings.hpp"
+#include "shared/event_loop.hpp"
+#include "shared/message_bus.hpp"
+
+#include <chrono>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace pulsemeter::doctor {
+
+struct Configuration {
+    std::vector<Finding> findings; // configuration, key
+    std::optional<MeterSettings> settings;
+};
+[[nodiscard]] Configuration configuration(const std::filesystem::path& file);
+
+// "meter-pi (pid 123)" while one runs on the folder; by its lock file and /proc, so that the lock is never touched.
+[[nodiscard]] std::optional<std::string> running_meter(const std::filesystem::path& state);
+
+// clock
+[[nodiscard]] std::vector<Finding> host();
+
+// state folder, file modes, free space, running, register, held readings. Without settings, but for whose it is.
+[[nodiscard]] std::vector<Finding> state(const std::filesystem::path& folder, const MeterSettings* settings);
+// The register that a Hello is to ask about: the measured one, unless there is only a simulated one.
+[[nodiscard]] Source register_source(const std::filesystem::path& folder);
+[[nodiscard]] Finding free_space(std::uint64_t bytes);
+
+// sensor line, line free, level, pull. The line is watched for a second, three if it is active.
+[[nodiscard]] std::vector<Finding> sensor(const GpioSettings& settings,
+                                          const std::optional<std::string>& running);
+[[nodiscard]] std::vector<Finding> line(const LinePlace& place, const tl::expected<FoundLine, NoLine>& seen,
+                                        const std::optional<std::string>& running);
+[[nodiscard]] Finding level(Level at_start, std::span<const Edge> edges, std::chrono::nanoseconds watched);
+[[nodiscard]] Finding pull(const GpioSettings& settings);
+
+// broker resolves, broker connects
+[[nodiscard]] std::vector<Finding> network(const BrokerUrl& url);
+
+// TLS, login, topics, server. Says Hello, waits `patience` for each answer.
+[[nodiscard]] std::vector<Finding> link(const MeterSettings& settings, const Hello& hello, MessageBus& bus,
+                                        EventLoop& loop, std::chrono::seconds patience);
+// What stands in their place while the broker can't be reached.
+[[nodiscard]] std::vector<Finding> no_link(const std::string& why);
+
+} // namespace pulsemeter::doctor
