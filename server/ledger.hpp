@@ -38,6 +38,7 @@ enum class EventKind : std::uint8_t {
     held_resolved = 6,  // was refused, fitted when it came again
     held_full = 7,      // refused readings of a meter are no longer kept, only refused
     bad_tokens = 8,
+    gap = 12, // readings that were lost with what a backup does not have
 };
 [[nodiscard]] std::string_view text(EventKind kind); // "epoch_started", for machines
 

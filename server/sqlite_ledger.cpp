@@ -72,6 +72,11 @@ row::Life start_epoch(LedgerFile& file, const MeterId& meter, const Reading& rea
     query->bind(5, static_cast<int>(reading.source));
     query->exec();
     const row::Life life{file.database().getLastInsertRowid(), meter_key, epoch_facts(reading)};
+    if (reading.sequence.value > 1) { // an epoch whose beginning a backup may lack
+        const auto gap = file.query("INSERT INTO gap (life, after) SELECT ?, 0 FROM restoration LIMIT 1");
+        gap->bind(1, life.id);
+        gap->exec();
+    }
     row::insert_event(file,
                       {now, EventKind::epoch_started, meter,
                        fmt::format("{}, {} imp/kWh, {}", describe(reading), reading.constant.imp_per_kwh,
@@ -185,6 +190,8 @@ Appended append_one(LedgerFile& file, const IncomingReading& incoming, WallTime 
         if (!life)
             life = start_epoch(file, incoming.meter, reading, now);
         row::insert_reading(file, *life, reading, now, Standing::admitted);
+        if (life->overruled)
+            row::note_falls(file, *life, reading.sequence);
         settle_held(file, incoming.meter, *life, reading, now);
         return {outcome};
     }

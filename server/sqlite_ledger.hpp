@@ -84,7 +84,7 @@ public:
     // it shows. Σ of rises within epochs; where the operator accepted a fall, the fall counts as nothing.
     [[nodiscard]] std::vector<ConsumedPulses> consumption_until(const MeterId& meter, const Reading& reading);
 
-    // Measured at or after `since`, ordered by (epoch, sequence), from one consistent state of the ledger.
+    // Measured (with an unsynchronised clock: received) at or after `since`, ordered by (epoch, sequence), from one consistent state of the ledger.
     // `each` must not call the ledger.
     void readings(const MeterId& meter, WallTime since,
                   const std::function<void(const LedgerReading&)>& each);

@@ -96,6 +96,11 @@ std::int64_t number(WallTime time)
     return time.time_since_epoch().count();
 }
 
+std::int64_t day_of(WallTime receipt)
+{
+    return std::chrono::floor<std::chrono::days>(receipt).time_since_epoch().count();
+}
+
 std::uint64_t natural(const SQLite::Column& column)
 {
     return static_cast<std::uint64_t>(column.getInt64());
@@ -127,7 +132,7 @@ std::optional<std::int64_t> find_meter(LedgerFile& file, const MeterId& meter)
 
 std::optional<Life> find_life(LedgerFile& file, const MeterId& meter, Epoch epoch)
 {
-    const auto query = file.query("SELECT l.id, l.meter, l.imp, l.start, l.source FROM meter m "
+    const auto query = file.query("SELECT l.id, l.meter, l.imp, l.start, l.source, l.overruled FROM meter m "
                                   "JOIN life l ON l.meter = m.id WHERE m.name = ? AND l.epoch = ?");
     query->bind(1, meter.text());
     query->bind(2, epoch.value);
@@ -137,7 +142,8 @@ std::optional<Life> find_life(LedgerFile& file, const MeterId& meter, Epoch epoc
                 query->getColumn(1).getInt64(),
                 {{small(query->getColumn(2))},
                  {natural(query->getColumn(3))},
-                 static_cast<Source>(query->getColumn(4).getInt())}};
+                 static_cast<Source>(query->getColumn(4).getInt())},
+                query->getColumn(5).getInt() != 0};
 }
 
 std::optional<SameKey> find_same(LedgerFile& file, const Life& life, Sequence sequence)
@@ -202,6 +208,8 @@ void insert_reading(LedgerFile& file, const Life& life, const Reading& reading, 
         query->bind(10, extra.data(), static_cast<int>(extra.size()));
     }
     query->exec();
+    file.new_rows.try_emplace({life.id, day_of(received_at)}, NewRows{life.meter, received_at, {}})
+        .first->second.sequences.push_back(number(reading.sequence.value));
 }
 
 void delete_held(LedgerFile& file, std::int64_t meter_key, Epoch epoch, Sequence sequence)
