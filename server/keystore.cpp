@@ -38,6 +38,7 @@ struct Document {
     crypto::Salt salt{};
     std::vector<MeterEntry> meters;
     crypto::SealedBox box;
+    std::optional<crypto::SealedBox> audit;
 };
 
 UsageError usage(const std::filesystem::path& path, std::string_view what)
@@ -77,6 +78,10 @@ std::string text(const Document& document)
     json file = public_part(document);
     file["nonce"] = crypto::encode_base64url(document.box.nonce);
     file["sealed"] = crypto::encode_base64url(document.box.sealed);
+    if (document.audit) {
+        file["audit_nonce"] = crypto::encode_base64url(document.audit->nonce);
+        file["audit_sealed"] = crypto::encode_base64url(document.audit->sealed);
+    }
     return file.dump() + '\n';
 }
 
@@ -88,7 +93,8 @@ public:
     [[nodiscard]] Document document(const std::string& content) const
     {
         const json file = json::parse(content, nullptr, false);
-        require(file.is_object() && file.size() == 6 && string(file, "format") == format_name);
+        require(file.is_object() && (file.size() == 6 || file.size() == 8) &&
+                string(file, "format") == format_name);
         if (number(file, "version", std::numeric_limits<std::int64_t>::max()) != format_version)
             throw usage(path_, "was written by another version of meter-server: use that one");
         Document document;
@@ -106,11 +112,9 @@ public:
             document.meters.push_back(entry(meter));
             require(ids.insert(document.meters.back().id).second);
         }
-        bytes(file, "nonce", document.box.nonce);
-        document.box.sealed.resize(crypto::base64url_room(string(file, "sealed").size()));
-        const auto size = crypto::decode_base64url(string(file, "sealed"), document.box.sealed);
-        require(size.has_value());
-        document.box.sealed.resize(*size);
+        document.box = box(file, "nonce", "sealed");
+        if (file.size() == 8)
+            document.audit = box(file, "audit_nonce", "audit_sealed");
         return document;
     }
 
@@ -134,6 +138,17 @@ private:
         entry.added_at = std::chrono::sys_seconds(
             std::chrono::seconds(static_cast<std::int64_t>(number(meter, "added_at", year_10000 - 1))));
         return entry;
+    }
+
+    [[nodiscard]] crypto::SealedBox box(const json& file, const char* nonce, const char* sealed) const
+    {
+        crypto::SealedBox box;
+        bytes(file, nonce, box.nonce);
+        box.sealed.resize(crypto::base64url_room(string(file, sealed).size()));
+        const auto size = crypto::decode_base64url(string(file, sealed), box.sealed);
+        require(size.has_value());
+        box.sealed.resize(*size);
+        return box;
     }
 
     [[nodiscard]] const json& object(const json& parent, const char* key) const
@@ -208,6 +223,12 @@ private:
     int descriptor_;
 };
 
+std::vector<std::uint8_t> audit_associated_data()
+{
+    const std::string text = fmt::format("{} audit", format_name);
+    return {text.begin(), text.end()};
+}
+
 std::optional<crypto::SecretBuffer> unseal(const crypto::PasswordKey& key, const Document& document)
 {
     return crypto::open_box(key, document.box, associated_data(document));
@@ -266,6 +287,27 @@ void Keystore::add(const MeterEntry& meter, const crypto::MasterKey& key)
     seen_ = stamp_of(path_);
 }
 
+AuditKey Keystore::audit_key()
+{
+    const WriteLock lock(path_);
+    Contents contents = read();
+    if (!contents.audit) {
+        contents.audit = AuditKey(crypto::MasterKey::random().bytes());
+        const std::string content = sealed_text(contents);
+        if (content.size() > largest_file)
+            throw usage(path_, "is full: it has no room for the audit key");
+        write_secret_file(path_, content, Existing::replace);
+        seen_ = stamp_of(path_);
+    }
+    contents_ = std::move(contents);
+    return *contents_.audit;
+}
+
+std::optional<AuditKey> Keystore::existing_audit_key() const
+{
+    return contents_.audit;
+}
+
 bool Keystore::reload_if_changed()
 {
     const Stamp stamp = stamp_of(path_);
@@ -312,6 +354,12 @@ Keystore::Contents Keystore::read() const
         rest = rest.subspan(key_size);
     }
     contents.meters = std::move(document.meters);
+    if (document.audit) {
+        const auto audit = crypto::open_box(password_key_, *document.audit, audit_associated_data());
+        if (!audit || audit->bytes().size() != key_size)
+            throw usage(path_, "was changed by someone without the password: put back a backup of it");
+        contents.audit = AuditKey(audit->bytes().first<key_size>());
+    }
     return contents;
 }
 
@@ -325,6 +373,8 @@ std::string Keystore::sealed_text(const Contents& contents) const
     }
     Document document{.parameters = parameters_, .salt = salt_, .meters = contents.meters};
     document.box = crypto::seal_box(password_key_, keys.bytes(), associated_data(document));
+    if (contents.audit)
+        document.audit = crypto::seal_box(password_key_, contents.audit->bytes(), audit_associated_data());
     return text(document);
 }
 

@@ -5,9 +5,10 @@
 //   {"format":"pulsemeter keystore","version":1,
 //    "scrypt":{"n":131072,"r":8,"p":1,"salt":…},
 //    "meters":[{"id":"house","imp_per_kwh":1000,"max_kw":43,"added_at":SECONDS}, …],
-//    "nonce":…, "sealed":…}             the keys, 32 bytes each, in the order of the meters; base64url
+//    "nonce":…, "sealed":…,             the keys, 32 bytes each, in the order of the meters; base64url
+//    "audit_nonce":…, "audit_sealed":…} the audit key, 32 bytes; made when first asked for, so older files lack it
 //
-// Associated data: the same object without nonce and sealed, keys in alphabetical order, no white space.
+// Associated data: the same object without nonces and seals (for the audit key: the format's name and "audit"), keys in alphabetical order, no white space.
 //
 // The file is replaced as a whole and durably, mode 0600. Several processes may use it at once: add() works
 // on what the file says by then, under a lock file beside it. One object in one thread at a time.
@@ -16,6 +17,7 @@
 // or a byte changed by someone without it (the two can't be told apart): AuthenticationFailed.
 #pragma once
 
+#include "server/audit.hpp"
 #include "server/crypto/password_key.hpp"
 #include "shared/crypto/meter_keys.hpp"
 #include "shared/reading.hpp"
@@ -24,6 +26,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -55,6 +58,10 @@ public:
     // can't be read or doesn't open any more; this object then stays as it was.
     bool reload_if_changed();
 
+    // With which the ledger's days are sealed; made and in the file when this returns, if there was none.
+    [[nodiscard]] AuditKey audit_key();
+    [[nodiscard]] std::optional<AuditKey> existing_audit_key() const; // for who must not write
+
     [[nodiscard]] const std::vector<MeterEntry>& meters() const { return contents_.meters; }
     [[nodiscard]] const crypto::MasterKey& key(const MeterId& id) const; // of one of meters()
 
@@ -72,6 +79,7 @@ private:
     struct Contents {
         std::vector<MeterEntry> meters;
         std::map<MeterId, crypto::MasterKey> keys;
+        std::optional<AuditKey> audit;
     };
 
     Keystore(std::filesystem::path path, std::string_view password,

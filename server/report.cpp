@@ -113,7 +113,8 @@ Json meter_json(const MeterStatus& meter, const Tariff& tariff, WallTime now)
               {"last_received_at", nullptr},
               {"stale", true},
               {"refused", 0},
-              {"held", 0}};
+              {"held", 0},
+              {"gaps", Json::array()}};
     if (!meter.summary)
         return json;
     const MeterSummary& summary = *meter.summary;
@@ -131,6 +132,10 @@ Json meter_json(const MeterStatus& meter, const Tariff& tariff, WallTime now)
     json["stale"] = is_stale(newest, summary.received_at, summary.interval, now);
     json["refused"] = summary.refused;
     json["held"] = summary.held;
+    for (const Gap& gap : summary.gaps) {
+        json["gaps"].push_back(
+            {{"epoch", gap.epoch.value}, {"first", gap.first.value}, {"last", gap.last.value}});
+    }
     return json;
 }
 
@@ -143,6 +148,8 @@ std::string state_words(const MeterSummary& summary, WallTime now)
     } else if (summary.refused > 0) {
         words += fmt::format(", {} refused in the past", summary.refused);
     }
+    for (const Gap& gap : summary.gaps)
+        words += fmt::format(", gap {}…{} since a restore", gap.first.value, gap.last.value);
     return words;
 }
 

@@ -5,8 +5,10 @@
 // neighbours.
 #pragma once
 
+#include "server/audit.hpp"
 #include "server/consumption.hpp"
 #include "server/ledger.hpp"
+#include "server/ledger_reading.hpp"
 
 #include <tl/expected.hpp>
 
@@ -22,13 +24,12 @@ enum class LedgerAccess : std::uint8_t {
     read,
 };
 
-enum class Standing : std::uint8_t { admitted, accepted_by_operator, discarded };
-[[nodiscard]] std::string_view text(Standing standing); // "admitted", …
-
-struct LedgerReading {
-    Reading reading;
-    WallTime received_at{};
-    Standing standing = Standing::admitted;
+// Readings of one epoch that are missing since the ledger was restored from a backup that did not have them yet.
+struct Gap {
+    Epoch epoch;
+    Sequence first;
+    Sequence last;
+    auto operator<=>(const Gap&) const = default;
 };
 
 // Of a meter that has at least one reading. "Newest" is the highest (epoch, sequence) that counts.
@@ -39,6 +40,7 @@ struct MeterSummary {
     std::optional<std::chrono::milliseconds> interval; // between the last two readings of one boot
     std::uint64_t refused = 0; // different readings that were ever refused, conflicts too
     std::uint64_t held = 0;    // of these, waiting for the operator
+    std::vector<Gap> gaps;     // by epoch; at most most_gaps_shown
 };
 
 struct HeldReading {
@@ -67,6 +69,7 @@ class SqliteLedger : public Ledger {
 public:
     static constexpr std::uint64_t most_held_per_meter = 10'000;
     static constexpr std::int64_t most_events = 100'000; // the oldest go
+    static constexpr std::size_t most_gaps_shown = 10;
 
     // ":memory:" is a ledger for tests. Throws UsageError if the file is missing (write, read), damaged or
     // not ours.
@@ -96,6 +99,23 @@ public:
     [[nodiscard]] tl::expected<void, HeldError> discard(const HeldKey& key, WallTime now);
 
     [[nodiscard]] std::vector<LedgerEvent> events(std::size_t most); // newest first
+
+    // Sealing and proving, see audit.hpp.
+    struct Unsealed {
+        std::int64_t meter = 0;          // the ledger's own number of it
+        std::optional<std::int64_t> day; // nothing: rows that came late
+    };
+    [[nodiscard]] std::vector<Unsealed> unsealed(WallTime now); // of days that are over, in their order
+    void seal(const Unsealed& what, const AuditKey& key);       // one transaction
+    [[nodiscard]] std::optional<AuditHead> head();
+    // Without a key only an unsealed ledger is in order. `expected`: a head that was noted before.
+    [[nodiscard]] LedgerAudit verify(const std::optional<AuditKey>& key,
+                                     const std::optional<AuditHead>& expected = std::nullopt);
+
+    // A copy of this moment, mode 0600, also while others write. UsageError if the file exists.
+    void copy_to(const std::filesystem::path& file);
+    // This ledger was put back: what the meters send next shows what it lacks.
+    void note_restored(WallTime now);
 
 private:
     struct Impl;

@@ -24,6 +24,7 @@ inline constexpr std::int64_t measured = 8;  // the source, for a discarded read
 [[nodiscard]] std::int64_t day_of(WallTime receipt); // since 1970, UTC
 [[nodiscard]] WallTime time(const SQLite::Column& column);
 [[nodiscard]] BootId boot(const SQLite::Column& column);
+[[nodiscard]] AuditMac mac(const SQLite::Column& column);
 
 struct Life {
     std::int64_t id = 0;
@@ -53,6 +54,8 @@ void note_falls(LedgerFile& file, const Life& life, Sequence sequence);
 void delete_held(LedgerFile& file, std::int64_t meter_key, Epoch epoch, Sequence sequence);
 void insert_event(LedgerFile& file, const LedgerEvent& event);
 
+// At most SqliteLedger::most_gaps_shown.
+[[nodiscard]] std::vector<Gap> find_gaps(LedgerFile& file, std::int64_t meter_key);
 // What the rows that this transaction inserted mean for days and gaps: of which day they are (to be sealed as a whole, or
 // late if that is sealed already), and whether they end a gap. At its end.
 void note_new_rows(LedgerFile& file);

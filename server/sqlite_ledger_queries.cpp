@@ -176,7 +176,8 @@ std::optional<MeterSummary> SqliteLedger::summary(const MeterId& meter)
                             consumption(file, *key, found.reading),
                             interval(file, life->id),
                             row::natural(counts->getColumn(0)),
-                            row::natural(counts->getColumn(1))};
+                            row::natural(counts->getColumn(1)),
+                            row::find_gaps(file, *key)};
     });
 }
 

@@ -121,6 +121,11 @@ BootId boot(const SQLite::Column& column)
     return bytes_of<BootId>(column);
 }
 
+AuditMac mac(const SQLite::Column& column)
+{
+    return bytes_of<AuditMac>(column);
+}
+
 std::optional<std::int64_t> find_meter(LedgerFile& file, const MeterId& meter)
 {
     const auto query = file.query("SELECT id FROM meter WHERE name = ?");

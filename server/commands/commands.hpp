@@ -22,5 +22,8 @@ void add_run(CLI::App& parent, Action& action);
 void add_status(CLI::App& parent, Action& action);
 void add_readings(CLI::App& parent, Action& action);
 void add_held(CLI::App& parent, Action& action);
+void add_verify(CLI::App& parent, Action& action);
+void add_backup(CLI::App& parent, Action& action);
+void add_restore(CLI::App& parent, Action& action);
 
 } // namespace pulsemeter

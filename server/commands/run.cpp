@@ -1,5 +1,6 @@
 #include "server/commands/commands.hpp"
 #include "server/commands/common.hpp"
+#include "server/day_sealer.hpp"
 #include "server/keystore.hpp"
 #include "server/password.hpp"
 #include "server/server.hpp"
@@ -12,6 +13,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <memory>
 #include <random>
 #include <set>
@@ -95,8 +97,11 @@ ExitCode run(const RunOptions& options)
                   settings.broker.url.text(), random_number());
     if (keystore.meters().empty())
         log::warning("no meter yet: meter-server meter add ID --out FILE");
-    while (!loop.stop_requested())
-        loop.wait_until(server.turn(std::chrono::steady_clock::now(), wall_time()));
+    DaySealer sealer(ledger, keystore.audit_key());
+    while (!loop.stop_requested()) {
+        const auto due = server.turn(std::chrono::steady_clock::now(), wall_time());
+        loop.wait_until(std::min(due, sealer.turn(std::chrono::steady_clock::now(), wall_time())));
+    }
     bus.close();
     log::info("ended");
     return ExitCode::done;
