@@ -29,8 +29,9 @@ public:
         std::ifstream in(file_, std::ios::binary);
         sound_.assign(std::istreambuf_iterator<char>(in), {});
         SQLite::Database database(file_.string(), SQLite::OPEN_READWRITE);
-        SQLite::Statement columns(database, "SELECT t.name, c.name FROM sqlite_schema t, pragma_table_info(t.name) c "
-                                            "WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite%' ORDER BY 1, 2");
+        SQLite::Statement columns(database,
+                                  "SELECT t.name, c.name FROM sqlite_schema t, pragma_table_info(t.name) c "
+                                  "WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite%' ORDER BY 1, 2");
         while (columns.executeStep())
             columns_.emplace_back(columns.getColumn(0).getString(), columns.getColumn(1).getString());
     }
@@ -52,7 +53,8 @@ public:
         std::string bytes = sound_;
         if (input.ConsumeBool()) {
             for (int patch = 0; patch < 8 && input.remaining_bytes() > 0; ++patch)
-                bytes[input.ConsumeIntegralInRange<std::size_t>(0, bytes.size() - 1)] = input.ConsumeIntegral<char>();
+                bytes[input.ConsumeIntegralInRange<std::size_t>(0, bytes.size() - 1)] =
+                    input.ConsumeIntegral<char>();
             if (input.ConsumeBool())
                 bytes.resize(input.ConsumeIntegralInRange<std::size_t>(0, bytes.size()));
             write(bytes);
@@ -73,10 +75,12 @@ private:
 
     void edit_value(SQLite::Database& database, FuzzedDataProvider& input) const
     {
-        const auto& [table, column] = columns_[input.ConsumeIntegralInRange<std::size_t>(0, columns_.size() - 1)];
+        const auto& [table, column] =
+            columns_[input.ConsumeIntegralInRange<std::size_t>(0, columns_.size() - 1)];
         try {
             SQLite::Statement edit(database, "UPDATE " + table + " SET " + column + " = ?1 WHERE " + column +
-                                                 " IS (SELECT " + column + " FROM " + table + " LIMIT 1 OFFSET ?2)");
+                                                 " IS (SELECT " + column + " FROM " + table +
+                                                 " LIMIT 1 OFFSET ?2)");
             edit.bind(2, input.ConsumeIntegralInRange(0, 40));
             switch (input.ConsumeIntegralInRange(0, 3)) {
             case 0:

@@ -1,5 +1,6 @@
 // The keystore's file: taken apart, or one UsageError. What is sealed in it is not reached without the password.
 #include "server/keystore.hpp"
+
 #include "shared/errors.hpp"
 
 #include <sys/stat.h>

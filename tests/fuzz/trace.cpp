@@ -1,6 +1,7 @@
 // A recorded trace: refused with its line, or edges that the counter may rely on.
-#include "meter-pi/pulse_counter.hpp"
 #include "meter-pi/trace.hpp"
+
+#include "meter-pi/pulse_counter.hpp"
 #include "tests/fuzz/require.hpp"
 
 #include <algorithm>
