@@ -28,7 +28,7 @@ std::optional<Neighbour> neighbour(LedgerFile& file, const char* sql, const row:
     return Neighbour{{row::natural(query->getColumn(0))},
                      {row::natural(query->getColumn(1))},
                      row::boot(query->getColumn(2)),
-                     Uptime{query->getColumn(3).getInt64()}};
+                     row::uptime(query->getColumn(3))};
 }
 
 // A discarded reading (flag 2) is no neighbour.

@@ -18,11 +18,13 @@ inline constexpr std::int64_t overruled = 4; // accepted by the operator
 inline constexpr std::int64_t measured = 8;  // the source, for a discarded reading need not be its epoch's
 
 [[nodiscard]] std::int64_t number(std::uint64_t value); // all of ours are at most 2^63−1
+// What follows throws SQLITE_CORRUPT if the value is out of the type's range.
 [[nodiscard]] std::uint64_t natural(const SQLite::Column& column);
 [[nodiscard]] std::uint32_t small(const SQLite::Column& column);
 [[nodiscard]] std::int64_t number(WallTime time);
 [[nodiscard]] std::int64_t day_of(WallTime receipt); // since 1970, UTC
 [[nodiscard]] WallTime time(const SQLite::Column& column);
+[[nodiscard]] Uptime uptime(const SQLite::Column& column);
 [[nodiscard]] BootId boot(const SQLite::Column& column);
 [[nodiscard]] AuditMac mac(const SQLite::Column& column);
 

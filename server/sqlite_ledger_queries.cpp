@@ -91,8 +91,8 @@ std::optional<std::chrono::milliseconds> interval(LedgerFile& file, std::int64_t
     };
     std::optional<Row> later;
     while (query->executeStep()) {
-        const Row row{query->getColumn(0).getInt64(), query->getColumn(1).getInt64(),
-                      query->getColumn(2).getInt64()};
+        const Row row{row::number(row::natural(query->getColumn(0))),
+                      row::number(row::natural(query->getColumn(1))), query->getColumn(2).getInt64()};
         if (later && later->boot == row.boot && later->uptime > row.uptime)
             return std::chrono::milliseconds((later->uptime - row.uptime) / (later->sequence - row.sequence));
         later = row;

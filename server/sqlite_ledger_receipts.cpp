@@ -52,7 +52,7 @@ void note_day(LedgerFile& file, std::int64_t life, std::int64_t day, const NewRo
     query->exec();
 }
 
-void record_gap(LedgerFile& file, std::int64_t life, std::int64_t first, std::int64_t last, WallTime now)
+void record_gap(LedgerFile& file, std::int64_t life, std::uint64_t first, std::uint64_t last, WallTime now)
 {
     const auto query =
         file.query("SELECT m.name, l.epoch FROM life l JOIN meter m ON m.id = l.meter WHERE l.id = ?");
@@ -73,12 +73,12 @@ void note_gap(LedgerFile& file, std::int64_t life, const NewRows& rows)
     begun->bind(1, life);
     if (!begun->executeStep() || begun->getColumn(1).isNull())
         return;
-    const std::int64_t after = begun->getColumn(0).getInt64();
-    const std::int64_t before = begun->getColumn(1).getInt64();
+    const std::uint64_t after = natural(begun->getColumn(0));
+    const std::uint64_t before = natural(begun->getColumn(1));
     const auto ended = file.query("UPDATE gap SET before = ? WHERE life = ? AND after = ?");
-    ended->bind(1, before);
+    ended->bind(1, number(before));
     ended->bind(2, life);
-    ended->bind(3, after);
+    ended->bind(3, number(after));
     ended->exec();
     if (before > after + 1)
         record_gap(file, life, after + 1, before - 1, rows.received_at);
@@ -98,7 +98,7 @@ void note_falls(LedgerFile& file, const Life& life, Sequence sequence)
         query->bind(2, number(sequence.value));
         std::vector<Total> found;
         while (query->executeStep())
-            found.push_back({query->getColumn(0).getInt64(), query->getColumn(1).getInt64()});
+            found.push_back({query->getColumn(0).getInt64(), number(natural(query->getColumn(1)))});
         return found;
     };
     // The reading after its predecessor, and its successor after it.

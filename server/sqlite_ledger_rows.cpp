@@ -33,6 +33,21 @@ Bytes bytes_of(const SQLite::Column& column)
     return bytes;
 }
 
+// What no reading has is damage, and not to be calculated with.
+std::uint64_t within(std::int64_t value, std::uint64_t most)
+{
+    if (value < 0 || static_cast<std::uint64_t>(value) > most)
+        throw SQLite::Exception("a value out of its range", SQLITE_CORRUPT);
+    return static_cast<std::uint64_t>(value);
+}
+
+WallTime at(std::int64_t milliseconds)
+{
+    constexpr std::uint64_t year_10000 = 253'402'300'800'000;
+    (void)within(milliseconds, year_10000 - 1);
+    return WallTime{std::chrono::milliseconds{milliseconds}};
+}
+
 void unpack(const SQLite::Column& column, Reading& reading)
 {
     if (column.isNull())
@@ -103,17 +118,22 @@ std::int64_t day_of(WallTime receipt)
 
 std::uint64_t natural(const SQLite::Column& column)
 {
-    return static_cast<std::uint64_t>(column.getInt64());
+    return within(column.getInt64(), largest_integer);
 }
 
 std::uint32_t small(const SQLite::Column& column)
 {
-    return static_cast<std::uint32_t>(column.getInt64());
+    return static_cast<std::uint32_t>(within(column.getInt64(), UINT32_MAX));
 }
 
 WallTime time(const SQLite::Column& column)
 {
-    return WallTime{std::chrono::milliseconds{column.getInt64()}};
+    return at(column.getInt64());
+}
+
+Uptime uptime(const SQLite::Column& column)
+{
+    return Uptime{number(natural(column))};
 }
 
 BootId boot(const SQLite::Column& column)
@@ -257,12 +277,15 @@ LedgerReading reading_from(SQLite::Statement& row, Epoch epoch, const EpochFacts
     reading.measured_at = time(row.getColumn(2));
     reading.clock = (flags & synchronised) != 0 ? Clock::synchronised : Clock::unsynchronised;
     reading.boot = boot(row.getColumn(4));
-    reading.uptime = Uptime{row.getColumn(5).getInt64()};
+    reading.uptime = uptime(row.getColumn(5));
     reading.source = source_of(flags);
     if (!row.getColumn(7).isNull())
         reading.power = Milliwatts{small(row.getColumn(7))};
     unpack(row.getColumn(8), reading);
-    found.received_at = reading.measured_at + std::chrono::milliseconds{row.getColumn(3).getInt64()};
+    // Added without a sign, so that no damage overflows; at() then judges it.
+    found.received_at =
+        at(static_cast<std::int64_t>(static_cast<std::uint64_t>(number(reading.measured_at)) +
+                                     static_cast<std::uint64_t>(row.getColumn(3).getInt64())));
     found.standing = standing_of(flags);
     return found;
 }

@@ -27,6 +27,8 @@ struct Seal {
 
 std::string day_text(std::int64_t day)
 {
+    if (day < 0 || day > 2'932'896) // 9999-12-31
+        return fmt::format("day {}", day);
     const std::chrono::year_month_day date{std::chrono::sys_days{std::chrono::days{day}}};
     return fmt::format("{:04}-{:02}-{:02}", static_cast<int>(date.year()),
                        static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()));
