@@ -39,6 +39,7 @@ struct Document {
     crypto::Salt salt{};
     std::vector<MeterEntry> meters;
     crypto::SealedBox box;
+    std::optional<crypto::SealedBox> audit;
 };
 
 UsageError usage(const std::filesystem::path& path, std::string_view what)
@@ -90,6 +91,10 @@ std::string text(const Document& document)
     json file = public_part(document);
     file["nonce"] = crypto::encode_base64url(document.box.nonce);
     file["sealed"] = crypto::encode_base64url(document.box.sealed);
+    if (document.audit) {
+        file["audit_nonce"] = crypto::encode_base64url(document.audit->nonce);
+        file["audit_sealed"] = crypto::encode_base64url(document.audit->sealed);
+    }
     return file.dump() + '\n';
 }
 
@@ -101,7 +106,8 @@ public:
     [[nodiscard]] Document document(const std::string& content) const
     {
         const json file = json::parse(content, nullptr, false);
-        require(file.is_object() && file.size() == 6 && string(file, "format") == format_name);
+        require(file.is_object() && (file.size() == 6 || file.size() == 8) &&
+                string(file, "format") == format_name);
         const std::uint64_t version = number(file, "version", std::numeric_limits<std::int64_t>::max());
         if (version != sealed_wire_only && version != with_classic_wire)
             throw usage(path_, "was written by another version of meter-server: use that one");
@@ -121,11 +127,9 @@ public:
             require(ids.insert(document.meters.back().id).second);
         }
         require(version == format_version(document.meters));
-        bytes(file, "nonce", document.box.nonce);
-        document.box.sealed.resize(crypto::base64url_room(string(file, "sealed").size()));
-        const auto size = crypto::decode_base64url(string(file, "sealed"), document.box.sealed);
-        require(size.has_value());
-        document.box.sealed.resize(*size);
+        document.box = box(file, "nonce", "sealed");
+        if (file.size() == 8)
+            document.audit = box(file, "audit_nonce", "audit_sealed");
         return document;
     }
 
@@ -154,6 +158,17 @@ private:
                     entry.classic->up != entry.classic->down);
         }
         return entry;
+    }
+
+    [[nodiscard]] crypto::SealedBox box(const json& file, const char* nonce, const char* sealed) const
+    {
+        crypto::SealedBox box;
+        bytes(file, nonce, box.nonce);
+        box.sealed.resize(crypto::base64url_room(string(file, sealed).size()));
+        const auto size = crypto::decode_base64url(string(file, sealed), box.sealed);
+        require(size.has_value());
+        box.sealed.resize(*size);
+        return box;
     }
 
     [[nodiscard]] const json& object(const json& parent, const char* key) const
@@ -227,6 +242,12 @@ public:
 private:
     int descriptor_;
 };
+
+std::vector<std::uint8_t> audit_associated_data()
+{
+    const std::string text = fmt::format("{} audit", format_name);
+    return {text.begin(), text.end()};
+}
 
 std::optional<crypto::SecretBuffer> unseal(const crypto::PasswordKey& key, const Document& document)
 {
@@ -304,6 +325,27 @@ void Keystore::add(const MeterEntry& meter, const crypto::MasterKey& key)
     seen_ = stamp_of(path_);
 }
 
+AuditKey Keystore::audit_key()
+{
+    const WriteLock lock(path_);
+    Contents contents = read();
+    if (!contents.audit) {
+        contents.audit = AuditKey(crypto::MasterKey::random().bytes());
+        const std::string content = sealed_text(contents);
+        if (content.size() > largest_file)
+            throw usage(path_, "is full: it has no room for the audit key");
+        write_secret_file(path_, content, Existing::replace);
+        seen_ = stamp_of(path_);
+    }
+    contents_ = std::move(contents);
+    return *contents_.audit;
+}
+
+std::optional<AuditKey> Keystore::existing_audit_key() const
+{
+    return contents_.audit;
+}
+
 bool Keystore::reload_if_changed()
 {
     const Stamp stamp = stamp_of(path_);
@@ -350,6 +392,12 @@ Keystore::Contents Keystore::read() const
         rest = rest.subspan(key_size);
     }
     contents.meters = std::move(document.meters);
+    if (document.audit) {
+        const auto audit = crypto::open_box(password_key_, *document.audit, audit_associated_data());
+        if (!audit || audit->bytes().size() != key_size)
+            throw usage(path_, "was changed by someone without the password: put back a backup of it");
+        contents.audit = AuditKey(audit->bytes().first<key_size>());
+    }
     return contents;
 }
 
@@ -363,6 +411,8 @@ std::string Keystore::sealed_text(const Contents& contents) const
     }
     Document document{.parameters = parameters_, .salt = salt_, .meters = contents.meters};
     document.box = crypto::seal_box(password_key_, keys.bytes(), associated_data(document));
+    if (contents.audit)
+        document.audit = crypto::seal_box(password_key_, contents.audit->bytes(), audit_associated_data());
     return text(document);
 }
 

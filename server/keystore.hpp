@@ -5,12 +5,14 @@
 //   {"format":"pulsemeter keystore","version":1,
 //    "scrypt":{"n":131072,"r":8,"p":1,"salt":…},
 //    "meters":[{"id":"house","imp_per_kwh":1000,"max_kw":43,"added_at":SECONDS}, …],
-//    "nonce":…, "sealed":…}             the keys, 32 bytes each, in the order of the meters; base64url
+//    "nonce":…, "sealed":…,             the keys, 32 bytes each, in the order of the meters; base64url
+//    "audit_nonce":…, "audit_sealed":…} the audit key, 32 bytes; made when first asked for, so older files lack it
 //
 // A meter on the classic wire also has "up_topic" and "down_topic", and a file with such a meter is of version 2; others
 // stay as they were, so that older programs go on reading them.
 //
-// Associated data: the same object without nonce and sealed, keys in alphabetical order, no white space.
+// Associated data: the same object without nonces and seals, keys in alphabetical order, no white space; for the audit
+// key: the format's name and "audit".
 //
 // The file is replaced as a whole and durably, mode 0600. Several processes may use it at once: add() works
 // on what the file says by then, under a lock file beside it. One object in one thread at a time.
@@ -19,6 +21,7 @@
 // or a byte changed by someone without it (the two can't be told apart): AuthenticationFailed.
 #pragma once
 
+#include "server/audit.hpp"
 #include "server/crypto/password_key.hpp"
 #include "shared/classic_codec.hpp"
 #include "shared/crypto/meter_keys.hpp"
@@ -68,6 +71,10 @@ public:
     // can't be read or doesn't open any more; this object then stays as it was.
     bool reload_if_changed();
 
+    // With which the ledger's days are sealed; made and in the file when this returns, if there was none.
+    [[nodiscard]] AuditKey audit_key();
+    [[nodiscard]] std::optional<AuditKey> existing_audit_key() const; // for who must not write
+
     [[nodiscard]] const std::vector<MeterEntry>& meters() const { return contents_.meters; }
     [[nodiscard]] const crypto::MasterKey& key(const MeterId& id) const; // of one of meters()
 
@@ -85,6 +92,7 @@ private:
     struct Contents {
         std::vector<MeterEntry> meters;
         std::map<MeterId, crypto::MasterKey> keys;
+        std::optional<AuditKey> audit;
     };
 
     Keystore(std::filesystem::path path, std::string_view password,

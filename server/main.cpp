@@ -36,6 +36,9 @@ ExitCode main_of_server(int argc, char** argv)
     add_status(program, action);
     add_readings(program, action);
     add_held(program, action);
+    add_verify(program, action);
+    add_backup(program, action);
+    add_restore(program, action);
     CLI::App* broker =
         program.add_subcommand("broker", "Ask the broker how it is, and listen to what passes");
     broker->require_subcommand(1);

@@ -121,9 +121,9 @@ Json meter_json(const MeterStatus& meter, const Tariff& tariff, WallTime now)
               {"last_received_at", nullptr},
               {"stale", true},
               {"refused", 0},
-              {"held", 0},
-              {"wire", text(meter.wire)},
-              {"register_set_at", nullptr}};
+              {"held", 0}};
+    if (meter.wire != Wire::sealed) // what says something only now and then is there only then
+        json["wire"] = text(meter.wire);
     if (!meter.summary)
         return json;
     const MeterSummary& summary = *meter.summary;
@@ -143,6 +143,10 @@ Json meter_json(const MeterStatus& meter, const Tariff& tariff, WallTime now)
     json["held"] = summary.held;
     if (const auto& set = summary.register_set)
         json["register_set_at"] = utc_text(best_time(set->reading, set->received_at));
+    for (const Gap& gap : summary.gaps) {
+        json["gaps"].push_back(
+            {{"epoch", gap.epoch.value}, {"first", gap.first.value}, {"last", gap.last.value}});
+    }
     return json;
 }
 
@@ -158,6 +162,8 @@ std::string state_words(const MeterSummary& summary, WallTime now)
     }
     if (const auto& set = summary.register_set)
         words += ", register set " + local_text(best_time(set->reading, set->received_at));
+    for (const Gap& gap : summary.gaps)
+        words += fmt::format(", gap {}…{} since a restore", gap.first.value, gap.last.value);
     return words;
 }
 

@@ -29,7 +29,7 @@ std::optional<Neighbour> neighbour(LedgerFile& file, const char* sql, const row:
     return Neighbour{{row::natural(query->getColumn(0))},
                      {row::natural(query->getColumn(1))},
                      row::boot(query->getColumn(2)),
-                     Uptime{query->getColumn(3).getInt64()}};
+                     row::uptime(query->getColumn(3))};
 }
 
 // A discarded reading (flag 2) is no neighbour.
@@ -169,6 +169,8 @@ Appended append_one(LedgerFile& file, const IncomingReading& incoming, WallTime 
         row::insert_reading(file, *life, reading, now, Standing::admitted, incoming.delivery);
         if (const auto change = register_change(reading))
             row::insert_event(file, {now, EventKind::register_set, incoming.meter, *change});
+        if (life->overruled)
+            row::note_falls(file, *life, reading.sequence);
         settle_held(file, incoming.meter, *life, reading, now);
         return {outcome};
     }
@@ -222,6 +224,11 @@ row::Life row::start_epoch(LedgerFile& file, const MeterId& meter, const Reading
     query->bind(5, static_cast<int>(first.source));
     query->exec();
     const row::Life life{file.database().getLastInsertRowid(), meter_key, epoch_facts(first)};
+    if (first.sequence.value > 1) { // an epoch whose beginning a backup may lack
+        const auto gap = file.query("INSERT INTO gap (life, after) SELECT ?, 0 FROM restoration LIMIT 1");
+        gap->bind(1, life.id);
+        gap->exec();
+    }
     row::insert_event(file, {now, EventKind::epoch_started, meter,
                              fmt::format("{}, {} imp/kWh, {}", describe(first), first.constant.imp_per_kwh,
                                          text(first.source))});

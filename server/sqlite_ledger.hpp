@@ -5,8 +5,10 @@
 // neighbours.
 #pragma once
 
+#include "server/audit.hpp"
 #include "server/consumption.hpp"
 #include "server/ledger.hpp"
+#include "server/ledger_reading.hpp"
 
 #include <tl/expected.hpp>
 
@@ -32,6 +34,14 @@ struct LedgerReading {
     Delivery delivery = Delivery::live;
 };
 
+// Readings of one epoch that are missing since the ledger was restored from a backup that did not have them yet.
+struct Gap {
+    Epoch epoch;
+    Sequence first;
+    Sequence last;
+    auto operator<=>(const Gap&) const = default;
+};
+
 // Of a meter that has at least one reading. "Newest" is the highest (epoch, sequence) that counts.
 struct MeterSummary {
     Reading newest;
@@ -42,6 +52,7 @@ struct MeterSummary {
     std::uint64_t refused = 0;                 // different readings that were ever refused, conflicts too
     std::uint64_t held = 0;                    // of these, waiting for the operator
     std::optional<LedgerReading> register_set; // began the newest's epoch; nothing: it began otherwise
+    std::vector<Gap> gaps;     // by epoch; at most most_gaps_shown
 };
 
 struct HeldReading {
@@ -70,6 +81,7 @@ class SqliteLedger : public Ledger {
 public:
     static constexpr std::uint64_t most_held_per_meter = 10'000;
     static constexpr std::int64_t most_events = 100'000; // the oldest go
+    static constexpr std::size_t most_gaps_shown = 10;
 
     // ":memory:" is a ledger for tests. Throws UsageError if the file is missing (write, read), damaged or
     // not ours.
@@ -90,7 +102,7 @@ public:
     // it shows. Σ of rises within epochs; where the operator accepted a fall, the fall counts as nothing.
     [[nodiscard]] std::vector<ConsumedPulses> consumption_until(const MeterId& meter, const Reading& reading);
 
-    // Measured at or after `since`, ordered by (epoch, sequence), from one consistent state of the ledger.
+    // Measured (with an unsynchronised clock: received) at or after `since`, ordered by (epoch, sequence), from one consistent state of the ledger.
     // `each` must not call the ledger.
     void readings(const MeterId& meter, WallTime since,
                   const std::function<void(const LedgerReading&)>& each);
@@ -102,6 +114,23 @@ public:
     [[nodiscard]] tl::expected<void, HeldError> discard(const HeldKey& key, WallTime now);
 
     [[nodiscard]] std::vector<LedgerEvent> events(std::size_t most); // newest first
+
+    // Sealing and proving, see audit.hpp.
+    struct Unsealed {
+        std::int64_t meter = 0;          // the ledger's own number of it
+        std::optional<std::int64_t> day; // nothing: rows that came late
+    };
+    [[nodiscard]] std::vector<Unsealed> unsealed(WallTime now); // of days that are over, in their order
+    void seal(const Unsealed& what, const AuditKey& key);       // one transaction
+    [[nodiscard]] std::optional<AuditHead> head();
+    // Without a key only an unsealed ledger is in order. `expected`: a head that was noted before.
+    [[nodiscard]] LedgerAudit verify(const std::optional<AuditKey>& key,
+                                     const std::optional<AuditHead>& expected = std::nullopt);
+
+    // A copy of this moment, mode 0600, also while others write. UsageError if the file exists.
+    void copy_to(const std::filesystem::path& file);
+    // This ledger was put back: what the meters send next shows what it lacks.
+    void note_restored(WallTime now);
 
 private:
     struct Impl;

@@ -5,13 +5,16 @@
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include <algorithm>
 
 namespace pulsemeter {
 namespace {
 
 constexpr int application_id = 0x504d4c31; // "PML1": a pulsemeter ledger
-constexpr int layout = 1;
+constexpr int layout = 2;
 constexpr int patience_ms = 10'000; // for another process that writes
 
 // `life` is one epoch of one meter, with what is fixed in it. A row of `reading` is kept short: what is seldom other
@@ -70,6 +73,71 @@ CREATE TABLE event (
 ) STRICT;
 )";
 
+// What layout 2 added; the whole schema is both. `fall` is where an accepted reading made a total go down,
+// `open_day` between which numbers an epoch's rows of a day (of receipt, UTC) that is not sealed yet lie, `late` are
+// rows that came after their day was sealed (seal 0: not amended yet), `seal` is sqlite_ledger_audit.cpp's, and
+// `gap` begins after the last reading that a backup had, until `before`, the first one that came since.
+constexpr const char* added_by_layout_2 = R"(
+CREATE TABLE fall (
+    life       INTEGER NOT NULL,
+    sequence   INTEGER NOT NULL,
+    pulses     INTEGER NOT NULL,
+    PRIMARY KEY (life, sequence)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE open_day (
+    life       INTEGER NOT NULL,
+    day        INTEGER NOT NULL,
+    first      INTEGER NOT NULL,
+    last       INTEGER NOT NULL,
+    PRIMARY KEY (life, day)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE late (
+    life       INTEGER NOT NULL,
+    sequence   INTEGER NOT NULL,
+    seal       INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (life, sequence)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX late_unsealed ON late (life) WHERE seal = 0;
+CREATE TABLE seal (
+    number     INTEGER PRIMARY KEY,
+    meter      INTEGER NOT NULL,
+    kind       INTEGER NOT NULL,
+    day        INTEGER NOT NULL,
+    row_count  INTEGER NOT NULL,
+    marks      BLOB NOT NULL,
+    mac        BLOB NOT NULL
+) STRICT;
+CREATE INDEX seal_of_meter ON seal (meter, number);
+CREATE TABLE gap (
+    life       INTEGER NOT NULL,
+    after      INTEGER NOT NULL,
+    before     INTEGER,
+    PRIMARY KEY (life, after)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE restoration (
+    at         INTEGER NOT NULL
+) STRICT;
+)";
+
+// What the new tables say of the rows that are there.
+constexpr const char* from_layout_1 = R"(
+INSERT INTO fall
+    SELECT life, sequence, before - total FROM (
+        SELECT life, sequence, total, lag(total) OVER (PARTITION BY life ORDER BY sequence) AS before
+        FROM reading WHERE flags & 2 = 0 AND life IN (SELECT id FROM life WHERE overruled = 1))
+    WHERE before > total;
+INSERT INTO open_day
+    SELECT life, (measured + delay) / 86400000, min(sequence), max(sequence) FROM reading GROUP BY 1, 2;
+)";
+
+std::optional<FileId> identify(const std::string& file)
+{
+    struct stat status {};
+    if (::stat(file.c_str(), &status) != 0)
+        return std::nullopt;
+    return FileId{status.st_dev, status.st_ino};
+}
+
 SQLite::Database open(const std::filesystem::path& file, LedgerAccess access)
 {
     if (file != ":memory:") {
@@ -105,8 +173,20 @@ void make_tables(SQLite::Database& database)
     if (!is_empty(database))
         return; // another process was faster
     database.exec(schema);
+    database.exec(added_by_layout_2);
     database.exec(
         fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}", application_id, layout));
+    transaction.commit();
+}
+
+void bring_up_to_date(SQLite::Database& database)
+{
+    SQLite::Transaction transaction(database, SQLite::TransactionBehavior::IMMEDIATE);
+    if (pragma(database, "user_version") != 1)
+        return; // another process was faster
+    database.exec(added_by_layout_2);
+    database.exec(from_layout_1);
+    database.exec(fmt::format("PRAGMA user_version = {}", layout));
     transaction.commit();
 }
 
@@ -119,8 +199,19 @@ LedgerFile::LedgerFile(const std::filesystem::path& file, LedgerAccess access, L
     // deletion: one that a power cut brought back would undo the whole file.
     database_.exec("PRAGMA synchronous = EXTRA");
     check(file, access);
-    if (access != LedgerAccess::read)
-        settle(last_use);
+    if (access == LedgerAccess::read)
+        return;
+    settle(last_use);
+    for (const char* suffix : {"", "-wal", "-shm"}) {
+        if (const auto id = identify(file.string() + suffix))
+            files_.emplace_back(file.string() + suffix, *id);
+    }
+}
+
+bool LedgerFile::is_in_place() const
+{
+    return std::all_of(files_.begin(), files_.end(),
+                       [](const auto& each) { return identify(each.first) == each.second; });
 }
 
 void LedgerFile::check(const std::filesystem::path& file, LedgerAccess access)
@@ -132,6 +223,14 @@ void LedgerFile::check(const std::filesystem::path& file, LedgerAccess access)
     if (pragma(database_, "application_id") != application_id) {
         throw UsageError(
             fmt::format("{} is not a pulsemeter ledger: restore it from a backup", file.string()));
+    }
+    if (pragma(database_, "user_version") == 1) {
+        if (access == LedgerAccess::read) {
+            throw UsageError(fmt::format("the ledger {} is of an older meter-server: start meter-server run "
+                                         "once, which brings it up to date",
+                                         file.string()));
+        }
+        bring_up_to_date(database_);
     }
     if (pragma(database_, "user_version") != layout) {
         throw UsageError(fmt::format("the ledger {} was written by another version of meter-server: use that "

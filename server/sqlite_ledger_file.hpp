@@ -5,15 +5,28 @@
 #include "server/sqlite_ledger.hpp"
 
 #include <SQLiteCpp/SQLiteCpp.h>
+#include <sys/types.h>
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace pulsemeter {
 
 // How it was left: afresh, or by a failure after which what lies in the write-ahead log is in doubt.
 enum class LastUse : std::uint8_t { clean, failed };
+
+using FileId = std::pair<dev_t, ino_t>;
+
+// Of one epoch and day of receipt.
+struct NewRows {
+    std::int64_t meter = 0;
+    WallTime received_at{};
+    std::vector<std::int64_t> sequences;
+};
 
 class LedgerFile {
 public:
@@ -28,12 +41,20 @@ public:
     using Query = std::unique_ptr<SQLite::Statement, Reset>;
     [[nodiscard]] Query query(const char* sql);
 
+    // False if the file, or a part of it, is no longer what the path names: SQLite would go on committing into a file
+    // that nobody finds again.
+    [[nodiscard]] bool is_in_place() const;
+
+    // By life and day: what the transaction inserted so far.
+    std::map<std::pair<std::int64_t, std::int64_t>, NewRows> new_rows;
+
 private:
     void check(const std::filesystem::path& file, LedgerAccess access);
     void settle(LastUse last_use);
 
     SQLite::Database database_;
     std::map<const char*, SQLite::Statement> statements_;
+    std::vector<std::pair<std::string, FileId>> files_; // none when it is only read
 };
 
 // "the ledger FILE is damaged (…): restore it from a backup"

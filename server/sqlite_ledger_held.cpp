@@ -104,6 +104,7 @@ tl::expected<void, HeldError> SqliteLedger::accept(const HeldKey& key, WallTime 
         row::insert_reading(file, waiting->life, waiting->held.reading, waiting->held.first_seen,
                             Standing::accepted_by_operator);
         mark_overruled(file, waiting->life);
+        row::note_falls(file, waiting->life, key.sequence);
         row::delete_held(file, waiting->life.meter, key.epoch, key.sequence);
         row::insert_event(file, audit(EventKind::held_accepted, key, waiting->held, now));
         return {};

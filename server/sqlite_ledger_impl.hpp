@@ -20,16 +20,21 @@ inline constexpr std::int64_t unstated = 16; // … of the classic wire
 inline constexpr std::int64_t from_retained = 32;
 
 [[nodiscard]] std::int64_t number(std::uint64_t value); // all of ours are at most 2^63−1
+// What follows throws SQLITE_CORRUPT if the value is out of the type's range.
 [[nodiscard]] std::uint64_t natural(const SQLite::Column& column);
 [[nodiscard]] std::uint32_t small(const SQLite::Column& column);
 [[nodiscard]] std::int64_t number(WallTime time);
+[[nodiscard]] std::int64_t day_of(WallTime receipt); // since 1970, UTC
 [[nodiscard]] WallTime time(const SQLite::Column& column);
+[[nodiscard]] Uptime uptime(const SQLite::Column& column);
 [[nodiscard]] BootId boot(const SQLite::Column& column);
+[[nodiscard]] AuditMac mac(const SQLite::Column& column);
 
 struct Life {
     std::int64_t id = 0;
     std::int64_t meter = 0;
     EpochFacts facts;
+    bool overruled = false; // the operator accepted a reading against the order of totals
 };
 
 struct Held {
@@ -50,8 +55,16 @@ struct Held {
 [[nodiscard]] Reading decode_content(const MeterId& meter, const SQLite::Column& content);
 void insert_reading(LedgerFile& file, const Life& life, const Reading& reading, WallTime received_at,
                     Standing standing, Delivery delivery = Delivery::live);
+// A reading that counts is new in an epoch where totals may fall: where they do so now.
+void note_falls(LedgerFile& file, const Life& life, Sequence sequence);
 void delete_held(LedgerFile& file, std::int64_t meter_key, Epoch epoch, Sequence sequence);
 void insert_event(LedgerFile& file, const LedgerEvent& event);
+
+// At most SqliteLedger::most_gaps_shown.
+[[nodiscard]] std::vector<Gap> find_gaps(LedgerFile& file, std::int64_t meter_key);
+// What the rows that this transaction inserted mean for days and gaps: of which day they are (to be sealed as a whole, or
+// late if that is sealed already), and whether they end a gap. At its end.
+void note_new_rows(LedgerFile& file);
 
 // What reading_from() takes, in its order.
 inline constexpr const char* reading_columns =
@@ -89,7 +102,11 @@ struct SqliteLedger::Impl {
     {
         return run([&body](LedgerFile& open) {
             SQLite::Transaction transaction(open.database(), SQLite::TransactionBehavior::IMMEDIATE);
+            open.new_rows.clear();
             auto result = body(open);
+            row::note_new_rows(open);
+            if (!open.is_in_place())
+                throw SQLite::Exception("it was moved, replaced or removed while it was in use");
             transaction.commit();
             return result;
         });

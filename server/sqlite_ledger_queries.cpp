@@ -1,3 +1,4 @@
+#include "server/decimal.hpp"
 #include "server/register_change.hpp"
 #include "server/sqlite_ledger_impl.hpp"
 
@@ -29,7 +30,20 @@ std::uint64_t total_at(LedgerFile& file, const char* sql, std::int64_t life, Seq
     return query->executeStep() ? row::natural(query->getColumn(0)) : 0;
 }
 
-std::uint64_t first_to_last(LedgerFile& file, std::int64_t life, Sequence until)
+// Few: each is an act of the operator.
+Wide falls(LedgerFile& file, std::int64_t life, Sequence until)
+{
+    const auto query = file.query("SELECT pulses FROM fall WHERE life = ? AND sequence <= ?");
+    query->bind(1, life);
+    query->bind(2, row::number(until.value));
+    Wide sum = 0;
+    while (query->executeStep())
+        sum += row::natural(query->getColumn(0));
+    return sum;
+}
+
+// Σ of the rises = last − first + Σ of the falls, so that no length of an epoch makes it slow.
+Wide rises(LedgerFile& file, std::int64_t life, Sequence until)
 {
     const auto first =
         total_at(file,
@@ -40,45 +54,26 @@ std::uint64_t first_to_last(LedgerFile& file, std::int64_t life, Sequence until)
                                "SELECT total FROM reading WHERE life = ? AND sequence <= ? AND flags & 2 = 0 "
                                "ORDER BY sequence DESC LIMIT 1",
                                life, until);
-    return last > first ? last - first : 0;
-}
-
-// Where the operator overruled the order of totals, last − first is not what was used.
-void add_rises(LedgerFile& file, std::int64_t life, Sequence until, MeterConstant constant,
-               std::vector<ConsumedPulses>& consumption)
-{
-    const auto query =
-        file.query("SELECT total FROM reading WHERE life = ? AND sequence <= ? AND flags & 2 = 0 "
-                   "ORDER BY sequence");
-    query->bind(1, life);
-    query->bind(2, row::number(until.value));
-    std::optional<std::uint64_t> before;
-    while (query->executeStep()) {
-        const std::uint64_t total = row::natural(query->getColumn(0));
-        if (before && total > *before)
-            add(consumption, constant, total - *before);
-        before = total;
-    }
+    const Wide risen_to = last + falls(file, life, until);
+    return risen_to > first ? risen_to - first : 0;
 }
 
 std::vector<ConsumedPulses> consumption(LedgerFile& file, std::int64_t meter_key, const Reading& until)
 {
-    const auto lives = file.query("SELECT id, epoch, imp, overruled FROM life "
+    const auto lives = file.query("SELECT id, epoch, imp FROM life "
                                   "WHERE meter = ? AND source = ? AND epoch <= ? ORDER BY epoch");
     lives->bind(1, meter_key);
     lives->bind(2, static_cast<int>(until.source));
     lives->bind(3, until.epoch.value);
     std::vector<ConsumedPulses> sum;
     while (lives->executeStep()) {
-        const std::int64_t life = lives->getColumn(0).getInt64();
-        const MeterConstant constant{row::small(lives->getColumn(2))};
         const bool own = row::small(lives->getColumn(1)) == until.epoch.value;
-        const Sequence last = own ? until.sequence : Sequence{largest_integer};
-        if (lives->getColumn(3).getInt() == 0) {
-            add(sum, constant, first_to_last(file, life, last));
-        } else {
-            add_rises(file, life, last, constant, sum);
-        }
+        Wide pulses =
+            rises(file, lives->getColumn(0).getInt64(), own ? until.sequence : Sequence{largest_integer});
+        const MeterConstant constant{row::small(lives->getColumn(2))};
+        for (; pulses > largest_integer; pulses -= largest_integer)
+            add(sum, constant, largest_integer);
+        add(sum, constant, static_cast<std::uint64_t>(pulses));
     }
     return sum;
 }
@@ -98,8 +93,8 @@ std::optional<std::chrono::milliseconds> interval(LedgerFile& file, std::int64_t
     };
     std::optional<Row> later;
     while (query->executeStep()) {
-        const Row row{query->getColumn(0).getInt64(), query->getColumn(1).getInt64(),
-                      query->getColumn(2).getInt64()};
+        const Row row{row::number(row::natural(query->getColumn(0))),
+                      row::number(row::natural(query->getColumn(1))), query->getColumn(2).getInt64()};
         if (later && later->boot == row.boot && later->uptime > row.uptime)
             return std::chrono::milliseconds((later->uptime - row.uptime) / (later->sequence - row.sequence));
         later = row;
@@ -157,6 +152,8 @@ std::string_view text(EventKind kind)
         return "bad_tokens";
     case EventKind::register_set:
         return "register_set";
+    case EventKind::gap:
+        return "gap";
     }
     return "unknown";
 }
@@ -199,7 +196,8 @@ std::optional<MeterSummary> SqliteLedger::summary(const MeterId& meter)
                             interval(file, life->id),
                             row::natural(counts->getColumn(0)),
                             row::natural(counts->getColumn(1)),
-                            set_by(file, *life, epoch)};
+                            set_by(file, *life, epoch),
+                            row::find_gaps(file, *key)};
     });
 }
 
@@ -221,9 +219,11 @@ void SqliteLedger::readings(const MeterId& meter, WallTime since,
         const auto lives =
             file.query("SELECT epoch, id, imp, start, source FROM life WHERE meter = ? ORDER BY epoch");
         lives->bind(1, *key);
+        // By the meter's own time if its clock was synchronised (flag 1), else by that of the receipt.
         static const std::string sql = std::string("SELECT ") + row::reading_columns + " FROM " +
                                        row::reading_tables +
-                                       " WHERE r.life = ? AND r.measured >= ? ORDER BY r.sequence";
+                                       " WHERE r.life = ? AND iif(r.flags & 1, r.measured, "
+                                       "r.measured + r.delay) >= ? ORDER BY r.sequence";
         while (lives->executeStep()) {
             const Epoch epoch{row::small(lives->getColumn(0))};
             const EpochFacts facts{{row::small(lives->getColumn(2))},

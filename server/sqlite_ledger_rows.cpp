@@ -33,6 +33,21 @@ Bytes bytes_of(const SQLite::Column& column)
     return bytes;
 }
 
+// What no reading has is damage, and not to be calculated with.
+std::uint64_t within(std::int64_t value, std::uint64_t most)
+{
+    if (value < 0 || static_cast<std::uint64_t>(value) > most)
+        throw SQLite::Exception("a value out of its range", SQLITE_CORRUPT);
+    return static_cast<std::uint64_t>(value);
+}
+
+WallTime at(std::int64_t milliseconds)
+{
+    constexpr std::uint64_t year_10000 = 253'402'300'800'000;
+    (void)within(milliseconds, year_10000 - 1);
+    return WallTime{std::chrono::milliseconds{milliseconds}};
+}
+
 void unpack(const SQLite::Column& column, Reading& reading)
 {
     if (column.isNull())
@@ -102,24 +117,39 @@ std::int64_t number(WallTime time)
     return time.time_since_epoch().count();
 }
 
+std::int64_t day_of(WallTime receipt)
+{
+    return std::chrono::floor<std::chrono::days>(receipt).time_since_epoch().count();
+}
+
 std::uint64_t natural(const SQLite::Column& column)
 {
-    return static_cast<std::uint64_t>(column.getInt64());
+    return within(column.getInt64(), largest_integer);
 }
 
 std::uint32_t small(const SQLite::Column& column)
 {
-    return static_cast<std::uint32_t>(column.getInt64());
+    return static_cast<std::uint32_t>(within(column.getInt64(), UINT32_MAX));
 }
 
 WallTime time(const SQLite::Column& column)
 {
-    return WallTime{std::chrono::milliseconds{column.getInt64()}};
+    return at(column.getInt64());
+}
+
+Uptime uptime(const SQLite::Column& column)
+{
+    return Uptime{number(natural(column))};
 }
 
 BootId boot(const SQLite::Column& column)
 {
     return bytes_of<BootId>(column);
+}
+
+AuditMac mac(const SQLite::Column& column)
+{
+    return bytes_of<AuditMac>(column);
 }
 
 std::optional<std::int64_t> find_meter(LedgerFile& file, const MeterId& meter)
@@ -133,7 +163,7 @@ std::optional<std::int64_t> find_meter(LedgerFile& file, const MeterId& meter)
 
 std::optional<Life> find_life(LedgerFile& file, const MeterId& meter, Epoch epoch)
 {
-    const auto query = file.query("SELECT l.id, l.meter, l.imp, l.start, l.source FROM meter m "
+    const auto query = file.query("SELECT l.id, l.meter, l.imp, l.start, l.source, l.overruled FROM meter m "
                                   "JOIN life l ON l.meter = m.id WHERE m.name = ? AND l.epoch = ?");
     query->bind(1, meter.text());
     query->bind(2, epoch.value);
@@ -143,7 +173,8 @@ std::optional<Life> find_life(LedgerFile& file, const MeterId& meter, Epoch epoc
                 query->getColumn(1).getInt64(),
                 {{small(query->getColumn(2))},
                  {natural(query->getColumn(3))},
-                 static_cast<Source>(query->getColumn(4).getInt())}};
+                 static_cast<Source>(query->getColumn(4).getInt())},
+                query->getColumn(5).getInt() != 0};
 }
 
 std::optional<SameKey> find_same(LedgerFile& file, const Life& life, Sequence sequence)
@@ -208,6 +239,8 @@ void insert_reading(LedgerFile& file, const Life& life, const Reading& reading, 
         query->bind(10, extra.data(), static_cast<int>(extra.size()));
     }
     query->exec();
+    file.new_rows.try_emplace({life.id, day_of(received_at)}, NewRows{life.meter, received_at, {}})
+        .first->second.sequences.push_back(number(reading.sequence.value));
 }
 
 void delete_held(LedgerFile& file, std::int64_t meter_key, Epoch epoch, Sequence sequence)
@@ -250,12 +283,15 @@ LedgerReading reading_from(SQLite::Statement& row, Epoch epoch, const EpochFacts
     reading.measured_at = time(row.getColumn(2));
     reading.clock = (flags & synchronised) != 0 ? Clock::synchronised : Clock::unsynchronised;
     reading.boot = boot(row.getColumn(4));
-    reading.uptime = Uptime{row.getColumn(5).getInt64()};
+    reading.uptime = uptime(row.getColumn(5));
     reading.source = source_of(flags);
     if (!row.getColumn(7).isNull())
         reading.power = Milliwatts{small(row.getColumn(7))};
     unpack(row.getColumn(8), reading);
-    found.received_at = reading.measured_at + std::chrono::milliseconds{row.getColumn(3).getInt64()};
+    // Added without a sign, so that no damage overflows; at() then judges it.
+    found.received_at =
+        at(static_cast<std::int64_t>(static_cast<std::uint64_t>(number(reading.measured_at)) +
+                                     static_cast<std::uint64_t>(row.getColumn(3).getInt64())));
     found.standing = standing_of(flags);
     found.delivery = (flags & from_retained) != 0 ? Delivery::retained : Delivery::live;
     return found;

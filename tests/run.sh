@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 source toolchains/install-missing.sh
 
-stages=(format dev asan tsan pi tidy wiring integration package hil) long=()
+stages=(format dev asan fuzz tsan pi tidy wiring integration package hil) long=()
 usage() {
   cat <<HELP
 usage: tests/run.sh [--quick | --only STAGE] [--long] [--help]
@@ -14,6 +14,7 @@ Installs what is missing (by apt, saying what before it does), builds, and runs 
   format       the layout of the sources (clang-format)
   dev          GCC, warnings are errors: unit and property tests
   asan         clang, AddressSanitizer and UndefinedBehaviorSanitizer; without libgpiod
+  fuzz         what strangers and disks may hand us, by libFuzzer with those sanitizers: 20 s a target
   tsan         clang, ThreadSanitizer
   pi           cross-built for the Pi, run in an emulator; the program asks for no newer C library
   tidy         clang-tidy
@@ -24,7 +25,7 @@ Installs what is missing (by apt, saying what before it does), builds, and runs 
 
   --quick      format and dev only
   --only STAGE that stage only
-  --long       with the long figures of the requirements (integration, hil)
+  --long       with the long figures of the requirements (integration, hil); the fuzzers for ten minutes each
 
 Ends at the first stage that fails. What each stage printed lies in build/logs/STAGE.log.
 The last line counts tests: "N passed, N failed". What was skipped is listed and counts as neither.
@@ -60,7 +61,7 @@ set_up() {
   major=$(. /etc/os-release && echo "${VERSION_ID:-0}")
   [ "$major" = 12 ] || needed+=(libgpiod-dev) # Debian 12 has version 1
   ! wants format || needed+=(clang-format)
-  ! wants asan tsan || needed+=(clang libclang-rt-dev llvm)
+  ! wants asan fuzz tsan || needed+=(clang libclang-rt-dev llvm)
   ! wants tidy || needed+=(clang-tidy)
   ! wants pi package hil || needed+=(g++-aarch64-linux-gnu qemu-user)
   ! wants package || needed+=(lintian mmdebstrap systemd)
@@ -98,6 +99,12 @@ stage_dev() {
 stage_asan() {
   build asan clang++
   run_ctest asan
+}
+stage_fuzz() {
+  build asan clang++
+  local time=()
+  [ ${#long[@]} -eq 0 ] || time=(--long)
+  /usr/bin/python3 tests/fuzz/run.py build/asan "${time[@]}"
 }
 stage_tsan() {
   build tsan clang++

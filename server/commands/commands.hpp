@@ -24,5 +24,8 @@ void add_readings(CLI::App& parent, Action& action);
 void add_held(CLI::App& parent, Action& action);
 void add_broker_status(CLI::App& parent, Action& action);
 void add_broker_listen(CLI::App& parent, Action& action);
+void add_verify(CLI::App& parent, Action& action);
+void add_backup(CLI::App& parent, Action& action);
+void add_restore(CLI::App& parent, Action& action);
 
 } // namespace pulsemeter

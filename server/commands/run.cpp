@@ -1,5 +1,6 @@
 #include "server/commands/commands.hpp"
 #include "server/commands/common.hpp"
+#include "server/day_sealer.hpp"
 #include "server/keystore.hpp"
 #include "server/password.hpp"
 #include "server/server.hpp"
@@ -97,14 +98,16 @@ ExitCode run(const RunOptions& options)
                   settings.broker.url.text(), random_number());
     if (keystore.meters().empty())
         log::warning("no meter yet: meter-server meter add ID --out FILE");
+    DaySealer sealer(ledger, keystore.audit_key());
     ServiceManager service;
     Watchdog watchdog(service);
     service.ready();
     while (!loop.stop_requested()) {
         const auto due = server.turn(std::chrono::steady_clock::now(), wall_time());
+        const auto seal_due = sealer.turn(std::chrono::steady_clock::now(), wall_time());
         service.status(server.condition());
         watchdog.turned(std::chrono::steady_clock::now());
-        loop.wait_until(std::min(due, watchdog.next_deadline()));
+        loop.wait_until(std::min({due, seal_due, watchdog.next_deadline()}));
     }
     service.stopping();
     bus.close();

@@ -6,7 +6,7 @@ from harness import Case
 from wire import Keys
 
 STATUS_KEYS = ["id", "epoch", "sequence", "total_pulses", "total_kwh", "cost", "currency", "power_w", "source",
-               "last_reading_at", "last_received_at", "stale", "refused", "held", "wire"]
+               "last_reading_at", "last_received_at", "stale", "refused", "held"]
 SERVER_LINE = (r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  hall  Total Units = (\d+), "
                r"Total Cost \(@£0\.00039 per unit\): £(\d+\.\d{4})(?:, \d+ W)?, simulated$")
 METER_LINE = r"^\d\d:\d\d:\d\d  hall  reading (\d+): Total Units = (\d+), (?:\d+ W|unknown power), simulated$"

@@ -481,4 +481,29 @@ BOOST_AUTO_TEST_CASE(a_file_that_is_full_takes_no_meter_that_could_not_be_read_b
     BOOST_TEST(store.meters().size() == count + added - 1);
 }
 
+BOOST_AUTO_TEST_CASE(the_audit_key_is_made_once_and_stays_whatever_is_added)
+{
+    const Folder folder;
+    Keystore store = Keystore::create(folder.keystore(), password, cheap);
+    store.add(entry("house"), MasterKey::random());
+    BOOST_TEST(!Keystore::open(folder.keystore(), password).existing_audit_key().has_value());
+    const AuditKey key = store.audit_key();
+    const auto same = [&key](const AuditKey& other) {
+        return std::equal(key.bytes().begin(), key.bytes().end(), other.bytes().begin());
+    };
+    BOOST_TEST(same(store.audit_key()));
+    store.add(entry("shed"), MasterKey::random());
+    Keystore again = Keystore::open(folder.keystore(), password);
+    BOOST_TEST((again.meters() == std::vector{entry("house"), entry("shed")}));
+    BOOST_TEST(same(again.audit_key()));
+
+    auto document = nlohmann::json::parse(content(folder.keystore()));
+    auto seal = document["audit_sealed"].get<std::string>();
+    seal[3] = seal[3] == 'A' ? 'B' : 'A';
+    document["audit_sealed"] = seal;
+    write_secret_file(folder.keystore(), document.dump(), Existing::replace);
+    BOOST_TEST(is_usage_error(error_of([&] { (void)Keystore::open(folder.keystore(), password); }),
+                              folder.keystore(), "changed by someone"));
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -218,18 +218,41 @@ BOOST_FIXTURE_TEST_CASE(an_unusable_folder_is_named, OnDisk)
     check_throws_naming<UsageError>(nowhere, [&] { SqliteLedger(nowhere, LedgerAccess::create); });
 }
 
-BOOST_FIXTURE_TEST_CASE(a_ledger_that_vanished_is_not_replaced_by_an_empty_one, OnDisk)
+BOOST_FIXTURE_TEST_CASE(D2_a_ledger_that_vanished_confirms_nothing_and_is_not_replaced_by_an_empty_one,
+                        OnDisk)
 {
     SqliteLedger ledger(file, LedgerAccess::create);
     append(ledger, sample(1, 1, 0));
     for (const std::string suffix : {"", "-wal", "-shm"})
         std::filesystem::remove(file.string() + suffix);
-    { // SQLite goes on with the files that it has open, until something fails
-        const FileSizeLimit full(0);
-        BOOST_CHECK_THROW(append(ledger, sample(1, 2, 0)), std::runtime_error);
-    }
+    // Even a duplicate would be confirmed.
+    check_throws_naming<std::runtime_error>(file, [&] { append(ledger, sample(1, 1, 0)); });
     check_throws_naming<UsageError>(file, [&] { append(ledger, sample(1, 2, 0)); });
     BOOST_TEST(!std::filesystem::exists(file));
+}
+
+BOOST_FIXTURE_TEST_CASE(D2_a_ledger_that_was_replaced_is_opened_anew_before_anything_is_confirmed, OnDisk)
+{
+    SqliteLedger ledger(file, LedgerAccess::create);
+    append(ledger, sample(1, 1, 0));
+    const auto aside = folder.path() / "aside";
+    for (const std::string suffix : {"", "-wal", "-shm"})
+        std::filesystem::rename(file.string() + suffix, aside.string() + suffix);
+    (void)SqliteLedger(file, LedgerAccess::create);
+    check_throws_naming<std::runtime_error>(file, [&] { append(ledger, sample(1, 1, 0)); });
+    BOOST_TEST(is_accepted(append(ledger, sample(1, 1, 0)).outcome));
+    SqliteLedger beside(file, LedgerAccess::read);
+    BOOST_TEST(all_readings(beside).size() == 1U);
+}
+
+BOOST_FIXTURE_TEST_CASE(D2_a_log_that_vanished_is_noticed_and_nothing_confirmed_is_lost, OnDisk)
+{
+    SqliteLedger ledger(file, LedgerAccess::create);
+    append(ledger, sample(1, 1, 0));
+    std::filesystem::remove(file.string() + "-wal");
+    check_throws_naming<std::runtime_error>(file, [&] { append(ledger, sample(1, 2, 0)); });
+    BOOST_TEST(is_duplicate(append(ledger, sample(1, 1, 0)).outcome)); // closing wrote it back
+    BOOST_TEST(is_accepted(append(ledger, sample(1, 2, 0)).outcome));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

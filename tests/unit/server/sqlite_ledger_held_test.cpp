@@ -1,6 +1,9 @@
 #include "tests/unit/server/ledger_helpers.hpp"
 
 #include <boost/test/unit_test.hpp>
+#include <sqlite3.h>
+
+#include <functional>
 
 namespace pulsemeter {
 namespace {
@@ -52,6 +55,79 @@ BOOST_FIXTURE_TEST_CASE(I3_an_accepted_fall_costs_nothing_and_is_the_baseline, W
     BOOST_TEST((ledger.consumption_until(kitchen, sample(1, 3, 40)) ==
                 std::vector<ConsumedPulses>{{{1000}, {100}}}));
     BOOST_TEST((ledger.state_for(kitchen, Source::measured).total == Pulses{55}));
+}
+
+BOOST_FIXTURE_TEST_CASE(I3_what_arrives_late_on_either_side_of_an_accepted_fall_moves_it, WithHeld)
+{
+    const auto used = [this] { return ledger.summary(kitchen)->consumption.at(0).pulses.value; };
+    append(ledger, sample(1, 10, 40));
+    BOOST_TEST(ledger.accept(held_key(1, 10), noon).has_value());
+    BOOST_TEST(used() == 100U);
+    BOOST_TEST(is_accepted(append(ledger, sample(1, 5, 130)).outcome)); // 0 100 130 | 40
+    BOOST_TEST(used() == 130U);
+    BOOST_TEST(is_accepted(append(ledger, sample(1, 8, 30)).outcome)); // 0 100 130 | 30 40
+    BOOST_TEST(used() == 140U);
+    BOOST_TEST(is_accepted(append(ledger, sample(1, 7, 150)).outcome)); // 0 100 130 150 | 30 40
+    BOOST_TEST(used() == 160U);
+    BOOST_TEST((ledger.consumption_until(kitchen, sample(1, 8, 30)).at(0).pulses == Pulses{150}));
+}
+
+// How many instructions SQLite's machine ran on every connection opened since.
+class CountedSteps {
+public:
+    CountedSteps()
+    {
+        steps_ = 0;
+        sqlite3_auto_extension(reinterpret_cast<void (*)()>(&watch));
+    }
+    ~CountedSteps() { sqlite3_cancel_auto_extension(reinterpret_cast<void (*)()>(&watch)); }
+    CountedSteps(const CountedSteps&) = delete;
+    CountedSteps& operator=(const CountedSteps&) = delete;
+    [[nodiscard]] static std::uint64_t of(const std::function<void()>& action)
+    {
+        const auto before = steps_;
+        action();
+        return steps_ - before;
+    }
+
+private:
+    static int watch(sqlite3* database, const char** /*error*/, const sqlite3_api_routines* /*api*/)
+    {
+        sqlite3_progress_handler(
+            database, 1,
+            [](void* /*context*/) {
+                ++steps_;
+                return 0;
+            },
+            nullptr);
+        return SQLITE_OK;
+    }
+    static inline std::uint64_t steps_ = 0;
+};
+
+BOOST_AUTO_TEST_CASE(after_an_accepted_fall_a_summary_costs_as_little_however_long_the_epoch)
+{
+    const CountedSteps counted;
+    SqliteLedger ledger(":memory:", LedgerAccess::create);
+    append(ledger, sample(1, 1, 0));
+    append(ledger, sample(1, 2, 100));
+    append(ledger, sample(1, 3, 40));
+    BOOST_TEST(ledger.accept(held_key(1, 3), noon).has_value());
+    const auto grow = [&ledger](std::uint64_t from, std::uint64_t to) {
+        std::vector<IncomingReading> readings;
+        for (std::uint64_t sequence = from; sequence <= to; ++sequence)
+            readings.push_back({kitchen, sample(1, sequence, 40 + sequence)});
+        (void)ledger.append(readings, noon);
+    };
+    const auto a_summary = [&] { return CountedSteps::of([&] { (void)ledger.summary(kitchen); }); };
+    grow(4, 100);
+    const auto with_100 = a_summary();
+    grow(101, 5000);
+    const auto with_5000 = a_summary();
+    BOOST_TEST_MESSAGE(with_100 << " steps with 100 rows, " << with_5000 << " with 5,000");
+    BOOST_TEST(with_100 > 20U); // it does count
+    BOOST_TEST(with_5000 == with_100);
+    BOOST_TEST(ledger.summary(kitchen)->consumption.at(0).pulses.value == 100U + 5000U);
 }
 
 BOOST_FIXTURE_TEST_CASE(D2_a_discarded_reading_stays_as_a_row_and_never_counts, WithHeld)

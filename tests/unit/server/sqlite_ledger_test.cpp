@@ -130,6 +130,20 @@ BOOST_FIXTURE_TEST_CASE(readings_are_listed_by_epoch_and_number_from_a_time_on, 
     BOOST_TEST(all_readings(ledger, meter_id("garage")).empty());
 }
 
+BOOST_FIXTURE_TEST_CASE(C6_without_a_set_clock_a_listing_since_goes_by_the_receipt, InMemory)
+{
+    Reading lost_clock = sample(1, 1, 10); // a Pi that woke up in 1970
+    lost_clock.clock = Clock::unsynchronised;
+    lost_clock.measured_at = WallTime{5s};
+    append(ledger, lost_clock, noon);
+    Reading early_clock = sample(1, 2, 20); // … or in the future
+    early_clock.clock = Clock::unsynchronised;
+    early_clock.measured_at = noon + 24h;
+    append(ledger, early_clock, noon);
+    BOOST_TEST(all_readings(ledger, kitchen, noon).size() == 2U);
+    BOOST_TEST(all_readings(ledger, kitchen, noon + 1ms).empty());
+}
+
 BOOST_FIXTURE_TEST_CASE(an_older_epoch_joins_the_history_and_never_moves_the_current_total, InMemory)
 {
     append(ledger, sample(2, 1, 100));

@@ -1,0 +1,40 @@
+#include "server/day_sealer.hpp"
+
+#include "shared/log.hpp"
+
+#include <exception>
+#include <utility>
+
+namespace pulsemeter {
+
+DaySealer::SteadyTime DaySealer::turn(SteadyTime now, WallTime wall)
+{
+    if (now < due_)
+        return due_;
+    due_ = now + looked_every;
+    try {
+        const auto today = std::chrono::floor<std::chrono::days>(wall);
+        if (waiting_.empty() && looked_on_ != today) {
+            const auto found = ledger_.unsealed(wall);
+            waiting_.assign(found.begin(), found.end());
+            looked_on_ = today;
+        }
+        if (!waiting_.empty()) {
+            ledger_.seal(waiting_.front(), key_);
+            waiting_.pop_front();
+            if (waiting_.empty()) {
+                if (const auto head = ledger_.head())
+                    log::info("the ledger is sealed up to yesterday; its head: {}", text(*head));
+            } else {
+                due_ = now;
+            }
+        }
+        trouble_told_ = false;
+    } catch (const std::exception& error) {
+        if (!std::exchange(trouble_told_, true))
+            log::error("{}; the days that are over are not sealed yet; trying again", error.what());
+    }
+    return due_;
+}
+
+} // namespace pulsemeter

@@ -1,0 +1,89 @@
+#include "server/sqlite_ledger_impl.hpp"
+#include "shared/errors.hpp"
+
+#include <SQLiteCpp/Backup.h>
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+
+namespace pulsemeter {
+namespace {
+
+// Never over a file that is there; SQLite itself would make it readable by all.
+void make_empty(const std::filesystem::path& file)
+{
+    const int descriptor = ::open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (descriptor < 0) {
+        throw UsageError(
+            fmt::format("{}: cannot be made: {}", file.string(), std::generic_category().message(errno)));
+    }
+    ::close(descriptor);
+}
+
+} // namespace
+
+void SqliteLedger::copy_to(const std::filesystem::path& file)
+{
+    make_empty(file);
+    impl_->run([&](LedgerFile& open) {
+        try {
+            SQLite::Database copy(file.string(), SQLite::OPEN_READWRITE);
+            copy.exec("PRAGMA synchronous = EXTRA");
+            SQLite::Backup backup(copy, open.database());
+            backup.executeStep(-1); // in one go: one state of the ledger, whoever writes meanwhile
+            copy.exec(
+                "PRAGMA journal_mode = DELETE"); // one file, that also a medium that is read only can hold
+        } catch (const SQLite::Exception& failure) {
+            // Of the copy more likely than of the ledger, which is only read.
+            throw std::runtime_error(
+                fmt::format("{}: the ledger could not be copied there: {}", file.string(), failure.what()));
+        }
+        return true;
+    });
+}
+
+void SqliteLedger::note_restored(WallTime now)
+{
+    impl_->write([now](LedgerFile& file) {
+        const auto restoration = file.query("INSERT INTO restoration (at) VALUES (?)");
+        restoration->bind(1, row::number(now));
+        restoration->exec();
+        file.database().exec("INSERT OR IGNORE INTO gap (life, after) "
+                             "SELECT life, max(sequence) FROM reading GROUP BY life");
+        return true;
+    });
+}
+
+std::vector<Gap> row::find_gaps(LedgerFile& file, std::int64_t meter_key)
+{
+    const auto gaps =
+        file.query("SELECT l.id, l.epoch, g.after, g.before FROM gap g JOIN life l ON l.id = g.life "
+                   "WHERE l.meter = ? AND g.before > g.after + 1 ORDER BY l.epoch, g.after");
+    gaps->bind(1, meter_key);
+    std::vector<Gap> found;
+    while (gaps->executeStep()) {
+        const Epoch epoch{small(gaps->getColumn(1))};
+        std::uint64_t next = natural(gaps->getColumn(2)) + 1;
+        const std::uint64_t end = natural(gaps->getColumn(3));
+        const auto hole_until = [&](std::uint64_t sequence) {
+            if (sequence > next && found.size() < SqliteLedger::most_gaps_shown)
+                found.push_back({epoch, {next}, {sequence - 1}});
+            next = sequence + 1;
+        };
+        // Some may have come after all: the meter had them still.
+        const auto rows =
+            file.query("SELECT sequence FROM reading WHERE life = ? AND sequence >= ? AND sequence < ?");
+        rows->bind(1, gaps->getColumn(0).getInt64());
+        rows->bind(2, number(next));
+        rows->bind(3, number(end));
+        while (rows->executeStep())
+            hole_until(natural(rows->getColumn(0)));
+        hole_until(end);
+    }
+    return found;
+}
+
+} // namespace pulsemeter

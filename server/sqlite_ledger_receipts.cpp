@@ -1,0 +1,123 @@
+#include "server/sqlite_ledger_impl.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+namespace pulsemeter::row {
+namespace {
+
+// The last day of the meter that is sealed, or one before all days.
+std::int64_t sealed_until(LedgerFile& file, std::int64_t meter_key)
+{
+    const auto query = file.query("SELECT day FROM seal WHERE meter = ? ORDER BY number DESC LIMIT 1");
+    query->bind(1, meter_key);
+    return query->executeStep() ? query->getColumn(0).getInt64() : -1;
+}
+
+void set_fall(LedgerFile& file, std::int64_t life, std::int64_t sequence, std::int64_t pulses)
+{
+    if (pulses <= 0) {
+        const auto query = file.query("DELETE FROM fall WHERE life = ? AND sequence = ?");
+        query->bind(1, life);
+        query->bind(2, sequence);
+        query->exec();
+        return;
+    }
+    const auto query = file.query("INSERT OR REPLACE INTO fall (life, sequence, pulses) VALUES (?, ?, ?)");
+    query->bind(1, life);
+    query->bind(2, sequence);
+    query->bind(3, pulses);
+    query->exec();
+}
+
+void note_day(LedgerFile& file, std::int64_t life, std::int64_t day, const NewRows& rows)
+{
+    if (day <= sealed_until(file, rows.meter)) {
+        for (const std::int64_t sequence : rows.sequences) {
+            const auto query = file.query("INSERT INTO late (life, sequence) VALUES (?, ?)");
+            query->bind(1, life);
+            query->bind(2, sequence);
+            query->exec();
+        }
+        return;
+    }
+    const auto [first, last] = std::minmax_element(rows.sequences.begin(), rows.sequences.end());
+    const auto query = file.query("INSERT INTO open_day (life, day, first, last) VALUES (?1, ?2, ?3, ?4) "
+                                  "ON CONFLICT DO UPDATE SET first = min(first, ?3), last = max(last, ?4)");
+    query->bind(1, life);
+    query->bind(2, day);
+    query->bind(3, *first);
+    query->bind(4, *last);
+    query->exec();
+}
+
+void record_gap(LedgerFile& file, std::int64_t life, std::uint64_t first, std::uint64_t last, WallTime now)
+{
+    const auto query =
+        file.query("SELECT m.name, l.epoch FROM life l JOIN meter m ON m.id = l.meter WHERE l.id = ?");
+    query->bind(1, life);
+    query->executeStep();
+    insert_event(file, {now, EventKind::gap, MeterId::parse(query->getColumn(0).getString()),
+                        fmt::format("gap {}…{} in epoch {}: the backup that was restored does not have these "
+                                    "readings; the total goes on from the meter's",
+                                    first, last, query->getColumn(1).getInt64())});
+}
+
+// After a restore, the first reading beyond what the backup had shows where the lost ones end.
+void note_gap(LedgerFile& file, std::int64_t life, const NewRows& rows)
+{
+    const auto begun =
+        file.query("SELECT after, (SELECT min(sequence) FROM reading WHERE life = gap.life AND "
+                   "sequence > gap.after) FROM gap WHERE life = ? AND before IS NULL");
+    begun->bind(1, life);
+    if (!begun->executeStep() || begun->getColumn(1).isNull())
+        return;
+    const std::uint64_t after = natural(begun->getColumn(0));
+    const std::uint64_t before = natural(begun->getColumn(1));
+    const auto ended = file.query("UPDATE gap SET before = ? WHERE life = ? AND after = ?");
+    ended->bind(1, number(before));
+    ended->bind(2, life);
+    ended->bind(3, number(after));
+    ended->exec();
+    if (before > after + 1)
+        record_gap(file, life, after + 1, before - 1, rows.received_at);
+}
+
+} // namespace
+
+void note_falls(LedgerFile& file, const Life& life, Sequence sequence)
+{
+    struct Total {
+        std::int64_t sequence;
+        std::int64_t total;
+    };
+    const auto totals = [&](const char* sql) {
+        const auto query = file.query(sql);
+        query->bind(1, life.id);
+        query->bind(2, number(sequence.value));
+        std::vector<Total> found;
+        while (query->executeStep())
+            found.push_back({query->getColumn(0).getInt64(), number(natural(query->getColumn(1)))});
+        return found;
+    };
+    // The reading after its predecessor, and its successor after it.
+    const auto before = totals("SELECT sequence, total FROM reading WHERE life = ? AND sequence <= ? "
+                               "AND flags & 2 = 0 ORDER BY sequence DESC LIMIT 2");
+    const auto after = totals("SELECT sequence, total FROM reading WHERE life = ? AND sequence > ? "
+                              "AND flags & 2 = 0 ORDER BY sequence LIMIT 1");
+    if (before.size() == 2)
+        set_fall(file, life.id, before[0].sequence, before[1].total - before[0].total);
+    if (!before.empty() && !after.empty())
+        set_fall(file, life.id, after[0].sequence, before[0].total - after[0].total);
+}
+
+void note_new_rows(LedgerFile& file)
+{
+    for (const auto& [key, rows] : file.new_rows) {
+        note_day(file, key.first, key.second, rows);
+        note_gap(file, key.first, rows);
+    }
+}
+
+} // namespace pulsemeter::row

@@ -1,0 +1,122 @@
+"""The audit of the ledger, its backup and the way back, with the real programs."""
+import re
+import shutil
+import sqlite3
+
+from harness import Case, Server
+from wire import Keys, Peer, reading
+
+DAY = 86_400_000
+
+
+def head_of(text):
+    return re.search(r"\b\d+-[0-9a-f]{64}\b", text).group()
+
+
+class Audit(Case):
+    def setUp(self):
+        super().setUp()
+        self.broker_ = self.broker()
+        self.server_ = self.server(self.broker_)
+        self.peer = Peer(self, self.tap(self.broker_), Keys.of(self.server_.add("hall")))
+
+    def send(self, sequences):
+        for sequence in sequences:
+            self.peer.send(reading(1, sequence, 5 * sequence))
+        self.peer.wait_confirmed((1, s) for s in sequences)
+
+    def age(self, data=None):
+        """Makes all that the (stopped) ledger received today something of yesterday."""
+        with sqlite3.connect((data or self.server_.data) / "ledger.sqlite") as ledger:
+            ledger.execute("UPDATE reading SET measured = measured - ? WHERE (measured + delay) / ? IN "
+                           "(SELECT day FROM open_day)", (DAY, DAY))
+            ledger.execute("UPDATE open_day SET day = day - 1")
+
+    def verify(self, *arguments, server=None):
+        return (server or self.server_).command("verify", *arguments, password=True)
+
+    def seal_yesterday(self):
+        self.server_.run()
+        self.peer.hello()
+        self.send(range(1, 11))
+        self.server_.process.stop()
+        self.age()
+        self.server_.run().wait_err(r"sealed up to yesterday; its head: 1-")
+
+    def test_a_closed_day_is_sealed_and_a_changed_row_is_named(self):
+        self.seal_yesterday()
+        self.send(range(11, 16))
+        done = self.verify()  # beside the running server
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r"hall: 10 readings sealed, 5 not yet; head 1-[0-9a-f]{64}\nall in order; head 1-")
+        head = head_of(done.stdout)
+        self.assertEqual(self.verify("--expect", head).returncode, 0)
+        self.assert_refused(self.verify("--expect", "1-00"), 2, "--expect")
+        self.assert_refused(self.verify("--expect", head[:-1] + ("0" if head[-1] != "0" else "1")), 1, "seal 1")
+        self.server_.process.stop()
+
+        with sqlite3.connect(self.server_.data / "ledger.sqlite") as ledger:
+            ledger.execute("UPDATE reading SET total = total + 1 WHERE sequence = 7")
+        self.assert_refused(self.verify(), 1, "meter hall, epoch 1 reading 7")
+        with sqlite3.connect(self.server_.data / "ledger.sqlite") as ledger:
+            ledger.execute("UPDATE reading SET total = total - 1 WHERE sequence = 7")
+            ledger.execute("DELETE FROM seal")
+        self.assert_refused(self.verify("--expect", head), 1, "there are 0 seals")
+
+    def test_a_backup_beside_a_running_server_is_restored_and_the_next_readings_heal(self):
+        self.seal_yesterday()
+        self.send(range(11, 16))
+        backup = self.folder / "backup"
+        done = self.server_.command("backup", "--out", backup, check=True)
+        head = head_of(done.stdout)
+        self.assertEqual(sorted(each.name for each in backup.iterdir()),
+                         ["keystore.json", "ledger.sqlite", "server.toml"])
+        for each in backup.iterdir():
+            self.assertEqual(each.stat().st_mode & 0o777, 0o600, each)
+        self.assertEqual(backup.stat().st_mode & 0o777, 0o700)
+        self.assert_refused(self.server_.command("backup", "--out", backup), 2, "exists already")
+        self.send(range(16, 31))  # confirmed, forgotten by the meter, not in the backup
+
+        self.assert_refused(self.server_.command("restore", "--from", backup), 2, "is in use by meter-server")
+        self.server_.process.kill()
+        shutil.rmtree(self.server_.data)  # the disk is gone
+        restored = self.server_.command("restore", "--from", backup, check=True)
+        self.assertEqual(head_of(restored.stdout), head)
+        self.assertEqual(self.verify("--expect", head).returncode, 0)
+        self.assertEqual(self.server_.status()["total_pulses"], 75)
+        self.assertNotIn("gaps", self.server_.status())
+
+        self.server_.run()
+        self.send([31])
+        status = self.server_.status()
+        self.assertEqual((status["total_pulses"], status["cost"]), (155, "0.0585"))
+        self.assertEqual(status["gaps"], [{"epoch": 1, "first": 16, "last": 30}])
+        self.assertIn("gap 16…30", self.server_.command("status", check=True).stdout)
+        self.assertEqual(sorted(self.server_.rows()), [(1, s) for s in [*range(1, 16), 31]])
+        self.server_.process.stop()
+
+        # Over a folder that holds something nothing is deleted.
+        again = self.server_.command("restore", "--from", backup, check=True)
+        aside = next(self.server_.data.glob("replaced-*"))
+        self.assertIn(str(aside), again.stdout)
+        kept = Server(self, self.broker_, initialise=False, data=aside)
+        self.assertEqual(kept.status()["total_pulses"], 155)
+        self.assertEqual(self.server_.status()["total_pulses"], 75)
+
+    def test_what_is_no_backup_is_refused_and_nothing_is_touched(self):
+        self.server_.run()
+        self.peer.hello()
+        self.send([1, 2])
+        self.server_.process.stop()
+        backup = self.folder / "backup"
+        self.server_.command("backup", "--out", backup, check=True)
+        self.assert_refused(self.server_.command("restore", "--from", self.folder / "nowhere"), 2, "nowhere")
+        self.assert_refused(self.server_.command("restore", "--from", self.server_.data), 2, "from itself")
+        with open(backup / "ledger.sqlite", "r+b") as ledger:
+            ledger.write(b"\0" * 100)
+        self.assert_refused(self.server_.command("restore", "--from", backup), 2, "ledger.sqlite")
+        (backup / "keystore.json").unlink()
+        self.assert_refused(self.server_.command("restore", "--from", backup), 2, "no complete backup")
+        self.assertEqual(self.server_.status()["total_pulses"], 10)
+        self.assertEqual(list(self.server_.data.glob("replaced-*")), [])
+        self.assert_refused(self.server_.command("backup", "--out", self.folder / "no" / "such"), 2, "no/such")
