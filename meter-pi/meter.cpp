@@ -1,12 +1,12 @@
 #include "meter-pi/meter.hpp"
 
-#include "meter-pi/host.hpp"
 #include "meter-pi/report.hpp"
 #include "shared/log.hpp"
 #include "shared/protocol.hpp"
 #include "shared/reading_codec.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace pulsemeter {
 
@@ -18,11 +18,6 @@ constexpr std::chrono::minutes complain_every{1};
 std::uint32_t bit(MeterEvent event)
 {
     return static_cast<std::uint32_t>(event);
-}
-
-SteadyTime steady_now()
-{
-    return std::chrono::steady_clock::now();
 }
 
 std::uint64_t unix_seconds(WallTime time)
@@ -40,56 +35,58 @@ Meter::Meter(const MeterId& id, const crypto::MeterKeys& keys, std::chrono::seco
       seal_(keys.up),
       open_(keys.down),
       interval_(interval),
-      parts_(parts),
+      parts_(std::move(parts)),
       register_(stored),
-      uplink_(register_.hello(nonce, host::boot_id()), seed),
+      uplink_(register_.hello(nonce, parts_.facts().boot), seed),
       saved_(stored),
       events_(bit(MeterEvent::started))
 {
-}
-
-void Meter::run()
-{
     parts_.bus.subscribe(keys_.down_topic);
-    SteadyTime next_reading = steady_now() + interval_;
-    while (!parts_.loop.stop_requested()) {
-        const SteadyTime bus_deadline = parts_.bus.tick(steady_now());
-        take_in_bus_events();
-        if (steady_now() >= next_reading) {
-            take_reading();
-            next_reading = std::max(next_reading + interval_, steady_now());
-        }
-        uplink_.tick(steady_now());
-        feed_uplink();
-        send_messages();
-        parts_.loop.wait_until(std::min({next_reading, bus_deadline, uplink_.next_deadline()}));
-    }
-    take_reading();
-    send_messages();
-    parts_.bus.close();
 }
 
-void Meter::take_in_bus_events()
+SteadyTime Meter::turn(SteadyTime now)
+{
+    if (!next_reading_)
+        next_reading_ = now + interval_;
+    const SteadyTime bus_deadline = parts_.bus.tick(now);
+    take_in_bus_events(now);
+    if (now >= *next_reading_) {
+        take_reading(now);
+        next_reading_ = std::max(*next_reading_ + interval_, now);
+    }
+    uplink_.tick(now);
+    feed_uplink(now);
+    send_messages();
+    return std::min({*next_reading_, bus_deadline, uplink_.next_deadline()});
+}
+
+void Meter::finish(SteadyTime now)
+{
+    take_reading(now);
+    send_messages();
+}
+
+void Meter::take_in_bus_events(SteadyTime now)
 {
     for (const BusEvent& event : parts_.bus.take()) {
         if (std::holds_alternative<Connected>(event)) {
             log::info("connected to the broker");
             connected_ = true;
-            uplink_.connected(steady_now());
+            uplink_.connected(now);
         } else if (const auto* loss = std::get_if<Disconnected>(&event)) {
-            if (connected_ || steady_now() - last_complaint_ >= complain_every) {
+            if (connected_ || now - last_complaint_ >= complain_every) {
                 log::warning("{}; readings are kept and sent later", loss->reason);
-                last_complaint_ = steady_now();
+                last_complaint_ = now;
             }
             connected_ = false;
             uplink_.disconnected();
         } else {
-            take_in_token(std::get<Received>(event));
+            take_in_token(std::get<Received>(event), now);
         }
     }
 }
 
-void Meter::take_in_token(const Received& received)
+void Meter::take_in_token(const Received& received, SteadyTime now)
 {
     if (received.payload.size() != sealed_size)
         return;
@@ -112,7 +109,7 @@ void Meter::take_in_token(const Received& received)
             "the server refused reading {} of epoch {}: {}; it is held: see `meter-server held list`",
             refusal->sequence.value, refusal->epoch.value, text(refusal->reason));
 
-    const auto state = uplink_.received(*message, steady_now());
+    const auto state = uplink_.received(*message, now);
     if (!state)
         return;
     switch (register_.greet(*state)) {
@@ -138,13 +135,13 @@ void Meter::take_in_token(const Received& received)
         events_ |= bit(MeterEvent::server_was_ahead);
         break;
     }
-    feed_uplink(); // the backlog first, so that the newest is not sent twice
-    take_reading();
+    feed_uplink(now); // the backlog first, so that the newest is not sent twice
+    take_reading(now);
 }
 
 ReadingFacts Meter::facts(const Tally& tally)
 {
-    ReadingFacts facts = host::facts();
+    ReadingFacts facts = parts_.facts();
     const auto offset = facts.measured_at.time_since_epoch() - facts.uptime;
     if (clock_offset_ && std::chrono::abs(offset - *clock_offset_) > clock_step)
         events_ |= bit(MeterEvent::clock_stepped);
@@ -156,9 +153,9 @@ ReadingFacts Meter::facts(const Tally& tally)
     return facts;
 }
 
-void Meter::take_reading()
+void Meter::take_reading(SteadyTime now)
 {
-    const Tally tally = parts_.reader.tally();
+    const Tally tally = parts_.tally();
     register_.count(tally.pulses, tally.quality);
     condition_ = condition(tally);
     try {
@@ -167,11 +164,11 @@ void Meter::take_reading()
             return;
         }
         const bool starts_epoch = register_.at_epoch_start();
-        commit_reading(facts(tally));
+        commit_reading(facts(tally), now);
         if (starts_epoch && register_.stored().total > register_.stored().numbered)
-            commit_reading(facts(tally)); // what was counted before the greeting
+            commit_reading(facts(tally), now); // what was counted before the greeting
     } catch (const StoreError& failure) {
-        trouble(failure.what());
+        trouble(failure.what(), now);
     }
 }
 
@@ -185,7 +182,7 @@ StoreChange Meter::change(const StoredRegister& stored) const
             .condition = condition_};
 }
 
-void Meter::commit_reading(const ReadingFacts& facts)
+void Meter::commit_reading(const ReadingFacts& facts, SteadyTime now)
 {
     const Reading reading = register_.draft(facts);
     StoreChange with_reading = change(register_.stored_with(reading));
@@ -195,7 +192,7 @@ void Meter::commit_reading(const ReadingFacts& facts)
     events_ = 0;
     settle(thinned);
     report::stored(id_, reading);
-    uplink_.stored(reading, steady_now());
+    uplink_.stored(reading, now);
 }
 
 // Before the greeting nothing is numbered, but the total is kept.
@@ -224,39 +221,43 @@ void Meter::settle(std::size_t thinned)
     }
 }
 
-void Meter::trouble(const std::string& what)
+void Meter::trouble(const std::string& what, SteadyTime now)
 {
     events_ |= bit(MeterEvent::disk_trouble);
-    if (what != disk_trouble_ || steady_now() - last_complaint_ >= complain_every) {
+    if (what != disk_trouble_ || now - last_complaint_ >= complain_every) {
         log::error("{}; counting goes on, nothing is numbered or sent until the disk takes it", what);
-        last_complaint_ = steady_now();
+        last_complaint_ = now;
     }
     disk_trouble_ = what;
 }
 
-void Meter::feed_uplink()
+void Meter::feed_uplink(SteadyTime now)
 {
     try {
         while (uplink_.room() > 0) {
             const auto rows = parts_.store.outbox(uplink_.after(), uplink_.room());
-            uplink_.offer(rows, steady_now());
+            uplink_.offer(rows, now);
             if (rows.empty())
                 break;
         }
-        if (uplink_.held_due(steady_now()))
-            uplink_.offer_held(parts_.store.held(Uplink::window), steady_now());
+        if (uplink_.held_due(now))
+            uplink_.offer_held(parts_.store.held(Uplink::window), now);
     } catch (const StoreError& failure) {
-        uplink_.postpone_held(steady_now());
-        trouble(failure.what());
+        uplink_.postpone_held(now);
+        trouble(failure.what(), now);
     }
 }
 
 void Meter::send_messages()
 {
-    for (const Uplink::Send& send : uplink_.take_messages()) {
+    const std::vector<Uplink::Send> messages = uplink_.take_messages();
+    if (messages.empty())
+        return;
+    const std::uint64_t sealed_at = unix_seconds(parts_.facts().measured_at);
+    for (const Uplink::Send& send : messages) {
         const auto plain =
             std::visit([&](const auto& message) { return encode(id_, UpMessage{message}); }, send.message);
-        const auto token = seal_.seal(plain, unix_seconds(host::wall_time()), crypto::random_iv());
+        const auto token = seal_.seal(plain, sealed_at, crypto::random_iv());
         // What is not taken now is sent again: readings until confirmed, a Hello until answered.
         (void)parts_.bus.publish(keys_.up_topic, token, send.newest ? Retain::yes : Retain::no);
     }

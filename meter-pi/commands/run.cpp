@@ -1,11 +1,13 @@
 #include "meter-pi/commands/commands.hpp"
 #include "meter-pi/edge_reader.hpp"
+#include "meter-pi/host.hpp"
 #include "meter-pi/meter.hpp"
 #include "meter-pi/meter_settings.hpp"
 #include "meter-pi/report.hpp"
 #include "meter-pi/sources.hpp"
 #include "meter-pi/sqlite_meter_store.hpp"
 #include "meter-pi/state_folder.hpp"
+#include "shared/event_loop.hpp"
 #include "shared/files.hpp"
 #include "shared/log.hpp"
 #include "shared/paho_message_bus.hpp"
@@ -95,11 +97,16 @@ ExitCode run(const RunOptions& options)
     PahoMessageBus bus(settings.broker, random_client_id(), random_number(), [&loop] { loop.wake(); });
     EdgeReader reader(std::move(opened.first), std::move(opened.trouble), std::move(opened.open),
                       settings.gpio.own_filter, settings.constant);
-    Meter meter(settings.id, keys, settings.interval, stored, {reader, store, bus, loop}, random_nonce(),
-                random_number());
+    Meter meter(
+        settings.id, keys, settings.interval, stored,
+        {.tally = [&reader] { return reader.tally(); }, .facts = host::facts, .store = store, .bus = bus},
+        random_nonce(), random_number());
     log::info("meter {}: {} pulses at {} imp/kWh so far, broker {}", settings.id.text(), stored.total.value,
               settings.constant.imp_per_kwh, settings.broker.url.text());
-    meter.run();
+    while (!loop.stop_requested())
+        loop.wait_until(meter.turn(std::chrono::steady_clock::now()));
+    meter.finish(std::chrono::steady_clock::now());
+    bus.close();
     return ExitCode::done;
 }
 
