@@ -1,10 +1,10 @@
 #include "meter-pi/classic_meter.hpp"
 
-#include "meter-pi/host.hpp"
 #include "meter-pi/report.hpp"
 #include "shared/log.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace pulsemeter {
 
@@ -12,17 +12,12 @@ namespace {
 
 constexpr std::chrono::minutes complain_every{1};
 
-SteadyTime steady_now()
-{
-    return std::chrono::steady_clock::now();
-}
-
-std::string seal(crypto::Fernet& fernet, Pulses total)
+std::string seal(crypto::Fernet& fernet, Pulses total, WallTime now)
 {
     const std::string digits = encode_total(total);
     const std::vector<std::uint8_t> plaintext(digits.begin(), digits.end());
     const auto seconds =
-        std::chrono::duration_cast<std::chrono::seconds>(host::wall_time().time_since_epoch()).count();
+        std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
     return fernet.seal(plaintext, static_cast<std::uint64_t>(seconds), crypto::random_iv());
 }
 
@@ -35,40 +30,38 @@ ClassicMeter::ClassicMeter(const MeterId& id, const crypto::FernetKey& key, cons
       fernet_(key),
       topics_(topics),
       pause_(pause),
-      parts_(parts),
-      watchdog_(parts.service),
+      parts_(std::move(parts)),
       register_(stored),
       uplink_(pause, seed),
       saved_(stored)
 {
-}
-
-void ClassicMeter::run()
-{
     parts_.bus.subscribe(topics_.down);
     parts_.bus.subscribe(topics_.up); // for the retained reading alone
-    SteadyTime next_save = steady_now() + pause_;
-    parts_.service.ready();
-    while (!parts_.loop.stop_requested()) {
-        const SteadyTime bus_deadline = parts_.bus.tick(steady_now());
-        take_in_bus_events();
-        if (uplink_.reading_due(steady_now())) {
-            make_reading();
-            next_save = steady_now() + pause_;
-        } else if (steady_now() >= next_save) {
-            (void)save(Saving::total);
-            next_save = steady_now() + pause_;
-        }
-        watchdog_.turned(steady_now(), parts_.reader.turns());
-        parts_.loop.wait_until(
-            std::min({next_save, bus_deadline, uplink_.next_deadline(), watchdog_.next_deadline()}));
+}
+
+SteadyTime ClassicMeter::turn(SteadyTime now)
+{
+    now_ = now;
+    if (!next_save_)
+        next_save_ = now + pause_;
+    const SteadyTime bus_deadline = parts_.bus.tick(now);
+    take_in_bus_events();
+    if (uplink_.reading_due(now)) {
+        make_reading();
+        next_save_ = now + pause_;
+    } else if (now >= *next_save_) {
+        (void)save(Saving::total);
+        next_save_ = now + pause_;
     }
-    parts_.service.stopping();
+    return std::min({*next_save_, bus_deadline, uplink_.next_deadline()});
+}
+
+void ClassicMeter::finish(SteadyTime now)
+{
+    now_ = now;
     if (uplink_.confirmed_once())
         make_reading();
-    else
-        (void)save(Saving::total);
-    parts_.bus.close();
+    (void)save(Saving::last_total);
 }
 
 void ClassicMeter::take_in_bus_events()
@@ -77,7 +70,7 @@ void ClassicMeter::take_in_bus_events()
         if (std::holds_alternative<Connected>(event)) {
             log::info("connected to the broker");
             connected_ = true;
-            uplink_.connected(steady_now());
+            uplink_.connected(now_);
         } else if (const auto* loss = std::get_if<Disconnected>(&event)) {
             if (connected_)
                 last_complaint_.clear();
@@ -116,7 +109,7 @@ void ClassicMeter::take_in_answer(const Received& received)
     const auto total = opened(received);
     if (!total)
         return;
-    switch (uplink_.answered(*total, steady_now())) {
+    switch (uplink_.answered(*total, now_)) {
     case ClassicUplink::Answer::confirmed:
         confirmation_token_ = received.payload;
         report::confirmed(*total);
@@ -166,13 +159,13 @@ void ClassicMeter::make_reading()
             "would write over it: give this meter the Python programs' key, or clear it with "
             "`mosquitto_pub -t {} -r -n`",
             topics_.up, topics_.up));
-        uplink_.postpone(steady_now());
+        uplink_.postpone(now_);
         (void)save(Saving::total);
         return;
     }
     register_.go_on_from(uplink_.heard());
     if (!save(Saving::reading)) {
-        uplink_.postpone(steady_now());
+        uplink_.postpone(now_);
         return;
     }
     const StoredRegister& now = register_.now();
@@ -183,29 +176,27 @@ void ClassicMeter::make_reading()
                          .source = now.source,
                          .power = power_});
     // What is not taken now is made again: what it held is in the next total.
-    (void)parts_.bus.publish(topics_.up, seal(fernet_, now.total), Retain::yes);
-    uplink_.sent(now.total, steady_now());
+    (void)parts_.bus.publish(topics_.up, seal(fernet_, now.total, parts_.facts().measured_at), Retain::yes);
+    uplink_.sent(now.total, now_);
 }
 
 // True when it is on disk.
 bool ClassicMeter::save(Saving saving)
 {
-    const Tally tally = parts_.reader.tally();
+    const Tally tally = parts_.tally();
     register_.count(tally.pulses, tally.quality);
     power_ = tally.power;
     const StoredRegister next = saving == Saving::reading ? register_.with_next_reading() : register_.now();
-    const bool last_chance =
-        confirmation_token_ && parts_.loop.stop_requested(); // else it waits for a new total
+    const bool last_chance = confirmation_token_ && saving == Saving::last_total; // else it waits for a new total
+    condition_ = tally.sensor_trouble.empty() ? "sensor ok" : "sensor missing: " + tally.sensor_trouble;
+    condition_ += connected_ ? "; connected; classic wire" : "; not connected; classic wire";
     if (next == saved_ && !last_chance)
         return true;
-    std::string condition =
-        tally.sensor_trouble.empty() ? "sensor ok" : "sensor missing: " + tally.sensor_trouble;
-    condition += connected_ ? "; connected; classic wire" : "; not connected; classic wire";
     try {
         (void)parts_.store.commit({.register_now = next,
                                    .reading = std::nullopt,
                                    .confirmation_token = confirmation_token_,
-                                   .condition = condition});
+                                   .condition = condition_});
     } catch (const StoreError& failure) {
         complain(
             fmt::format("{}; counting goes on, nothing is sent until the disk takes it", failure.what()));
@@ -219,11 +210,11 @@ bool ClassicMeter::save(Saving saving)
 
 void ClassicMeter::complain(const std::string& what)
 {
-    if (what == last_complaint_ && steady_now() - complained_at_ < complain_every)
+    if (what == last_complaint_ && complained_at_ && now_ - *complained_at_ < complain_every)
         return;
     log::warning("{}", what);
     last_complaint_ = what;
-    complained_at_ = steady_now();
+    complained_at_ = now_;
 }
 
 } // namespace pulsemeter

@@ -1,7 +1,7 @@
 // The meter's loop on the classic wire, beside Meter: the total is on disk before it is published, retained, as one
 // Fernet token; a confirmation makes it go on. There is no outbox: a total heals what was lost, an interval that was
 // lost stays lost. A failing disk or broker never ends it: it goes on counting, says what is wrong once, and heals by
-// itself.
+// itself. Never waits and asks no clock but for what a reading says: the caller does, a turn at a time.
 #pragma once
 
 #include "meter-pi/classic_uplink.hpp"
@@ -23,10 +23,15 @@ public:
                  std::chrono::seconds pause, const StoredRegister& stored, Meter::Parts parts,
                  std::uint64_t seed);
 
-    void run(); // until the loop is asked to stop; then stores and sends a last reading
+    // Answers when the next turn is due, if nothing wakes the caller before.
+    [[nodiscard]] SteadyTime turn(SteadyTime now);
+    void finish(SteadyTime now); // stores and sends a last reading
+
+    [[nodiscard]] const std::string& condition() const { return condition_; } // in words, as of the last saving
 
 private:
-    enum class Saving : std::uint8_t { total, reading }; // the total alone, or a reading that is to be sent
+    // The total alone, or a reading that is to be sent; the last one saves the newest confirmation even without a new total.
+    enum class Saving : std::uint8_t { total, reading, last_total };
 
     void take_in_bus_events();
     void take_in(const Received& received);
@@ -42,7 +47,6 @@ private:
     ClassicTopics topics_;
     std::chrono::seconds pause_;
     Meter::Parts parts_;
-    Watchdog watchdog_;
     ClassicRegister register_;
     ClassicUplink uplink_;
 
@@ -52,7 +56,10 @@ private:
     bool connected_ = false;
     bool retained_is_foreign_ = false; // sending would write over what someone else has kept there
     std::string last_complaint_;
-    SteadyTime complained_at_{};
+    std::string condition_;
+    SteadyTime now_; // this turn's
+    std::optional<SteadyTime> next_save_;
+    std::optional<SteadyTime> complained_at_;
 };
 
 } // namespace pulsemeter

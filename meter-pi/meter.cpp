@@ -1,6 +1,5 @@
 #include "meter-pi/meter.hpp"
 
-#include "meter-pi/host.hpp"
 #include "meter-pi/kilowatt_hours.hpp"
 #include "meter-pi/report.hpp"
 #include "shared/log.hpp"
@@ -23,17 +22,12 @@ std::uint32_t bit(MeterEvent event)
     return static_cast<std::uint32_t>(event);
 }
 
-SteadyTime steady_now()
-{
-    return std::chrono::steady_clock::now();
-}
-
 // Whether it is time to say it again; then it counts as said.
-bool is_due(std::optional<SteadyTime>& told)
+bool is_due(std::optional<SteadyTime>& told, SteadyTime now)
 {
-    if (told && steady_now() - *told < complain_every)
+    if (told && now - *told < complain_every)
         return false;
-    told = steady_now();
+    told = now;
     return true;
 }
 
@@ -52,61 +46,58 @@ Meter::Meter(const MeterId& id, const crypto::MeterKeys& keys, std::chrono::seco
       seal_(keys.up),
       open_(keys.down),
       interval_(interval),
-      parts_(parts),
-      register_(stored, parts.store.highest_epoch()),
-      uplink_(register_.hello(nonce, host::boot_id()), seed),
-      watchdog_(parts.service),
+      parts_(std::move(parts)),
+      register_(stored, parts_.store.highest_epoch()),
+      uplink_(register_.hello(nonce, parts_.facts().boot), seed),
       saved_(stored),
       events_(bit(MeterEvent::started))
 {
-}
-
-void Meter::run()
-{
     parts_.bus.subscribe(keys_.down_topic);
-    SteadyTime next_reading = steady_now() + interval_;
-    parts_.service.ready();
-    while (!parts_.loop.stop_requested()) {
-        const SteadyTime bus_deadline = parts_.bus.tick(steady_now());
-        take_in_bus_events();
-        if (steady_now() >= next_reading) {
-            take_reading();
-            next_reading = std::max(next_reading + interval_, steady_now());
-        }
-        uplink_.tick(steady_now());
-        feed_uplink();
-        send_messages();
-        watchdog_.turned(steady_now(), parts_.reader.turns());
-        parts_.loop.wait_until(
-            std::min({next_reading, bus_deadline, uplink_.next_deadline(), watchdog_.next_deadline()}));
-    }
-    parts_.service.stopping();
-    take_reading();
-    send_messages();
-    parts_.bus.close();
 }
 
-void Meter::take_in_bus_events()
+SteadyTime Meter::turn(SteadyTime now)
+{
+    if (!next_reading_)
+        next_reading_ = now + interval_;
+    const SteadyTime bus_deadline = parts_.bus.tick(now);
+    take_in_bus_events(now);
+    if (now >= *next_reading_) {
+        take_reading(now);
+        next_reading_ = std::max(*next_reading_ + interval_, now);
+    }
+    uplink_.tick(now);
+    feed_uplink(now);
+    send_messages();
+    return std::min({*next_reading_, bus_deadline, uplink_.next_deadline()});
+}
+
+void Meter::finish(SteadyTime now)
+{
+    take_reading(now);
+    send_messages();
+}
+
+void Meter::take_in_bus_events(SteadyTime now)
 {
     for (const BusEvent& event : parts_.bus.take()) {
         if (std::holds_alternative<Connected>(event)) {
             log::info("connected to the broker");
             connected_ = true;
-            uplink_.connected(steady_now());
+            uplink_.connected(now);
         } else if (const auto* loss = std::get_if<Disconnected>(&event)) {
             if (std::exchange(connected_, false))
                 told_of_broker_.reset();
-            if (is_due(told_of_broker_))
+            if (is_due(told_of_broker_, now))
                 log::warning("{}; readings are kept and sent later", loss->reason);
             uplink_.disconnected();
             unsent_.clear();
         } else {
-            take_in_token(std::get<Received>(event));
+            take_in_token(std::get<Received>(event), now);
         }
     }
 }
 
-void Meter::take_in_token(const Received& received)
+void Meter::take_in_token(const Received& received, SteadyTime now)
 {
     if (received.payload.size() != sealed_size)
         return;
@@ -120,7 +111,7 @@ void Meter::take_in_token(const Received& received)
         log::warning("a sealed message is not for this meter: {}", text(message.error()));
         return;
     }
-    const auto state = uplink_.received(*message, steady_now());
+    const auto state = uplink_.received(*message, now);
     const auto* confirmation = std::get_if<Confirmation>(&*message);
     const auto* refusal = std::get_if<Refused>(&*message);
     if (confirmation != nullptr && uplink_.settled_some()) {
@@ -132,10 +123,10 @@ void Meter::take_in_token(const Received& received)
             "the server refused reading {} of epoch {}: {}; it is held: see `meter-server held list`",
             refusal->sequence.value, refusal->epoch.value, text(refusal->reason));
     if (state)
-        take_greeting(*state);
+        take_greeting(*state, now);
 }
 
-void Meter::take_greeting(const State& state)
+void Meter::take_greeting(const State& state, SteadyTime now)
 {
     switch (register_.greet(state)) {
     case Greeting::continued:
@@ -160,13 +151,13 @@ void Meter::take_greeting(const State& state)
         events_ |= bit(MeterEvent::server_was_ahead);
         break;
     }
-    feed_uplink(); // the backlog first, so that the newest is not sent twice
-    take_reading();
+    feed_uplink(now); // the backlog first, so that the newest is not sent twice
+    take_reading(now);
 }
 
 ReadingFacts Meter::facts(const Tally& tally)
 {
-    ReadingFacts facts = host::facts();
+    ReadingFacts facts = parts_.facts();
     const auto offset = facts.measured_at.time_since_epoch() - facts.uptime;
     if (clock_offset_ && std::chrono::abs(offset - *clock_offset_) > clock_step)
         events_ |= bit(MeterEvent::clock_stepped);
@@ -178,38 +169,37 @@ ReadingFacts Meter::facts(const Tally& tally)
     return facts;
 }
 
-void Meter::take_reading()
+void Meter::take_reading(SteadyTime now)
 {
-    const Tally tally = parts_.reader.tally();
+    const Tally tally = parts_.tally();
     register_.count(tally.pulses, tally.quality);
-    condition_ = condition(tally);
-    parts_.service.status(condition_);
+    condition_ = condition_of(tally);
     try {
         if (!register_.greeted()) {
             save_total();
             return;
         }
         if (register_.stored().renewal)
-            renew_register(tally);
+            renew_register(tally, now);
         const bool starts_epoch = register_.at_epoch_start();
-        commit_reading(facts(tally));
+        commit_reading(facts(tally), now);
         if (starts_epoch && register_.stored().total > register_.stored().numbered)
-            commit_reading(facts(tally)); // what was counted before the greeting
+            commit_reading(facts(tally), now); // what was counted before the greeting
     } catch (const StoreError& failure) {
-        trouble(failure.what());
+        trouble(failure.what(), now);
     }
 }
 
 // What was counted before `register set` is said in the old epoch first.
-void Meter::renew_register(const Tally& tally)
+void Meter::renew_register(const Tally& tally, SteadyTime now)
 {
     while (!register_.renewal_due())
-        commit_reading(facts(tally));
+        commit_reading(facts(tally), now);
     events_ |= register_.stored().renewal->events;
     register_.renew();
-    const StoredRegister& now = register_.stored();
-    log::info("the register was set: epoch {} begins at {} kWh and {} imp/kWh", now.epoch.value,
-              kilowatt_hours_text(now.start), now.constant.imp_per_kwh);
+    const StoredRegister& begun = register_.stored();
+    log::info("the register was set: epoch {} begins at {} kWh and {} imp/kWh", begun.epoch.value,
+              kilowatt_hours_text(begun.start), begun.constant.imp_per_kwh);
 }
 
 StoreChange Meter::change(const StoredRegister& stored) const
@@ -222,7 +212,7 @@ StoreChange Meter::change(const StoredRegister& stored) const
             .condition = condition_};
 }
 
-void Meter::commit_reading(const ReadingFacts& facts)
+void Meter::commit_reading(const ReadingFacts& facts, SteadyTime now)
 {
     const Reading reading = register_.draft(facts);
     StoreChange with_reading = change(register_.stored_with(reading));
@@ -232,7 +222,7 @@ void Meter::commit_reading(const ReadingFacts& facts)
     events_ = 0;
     settle(thinned);
     report::stored(id_, reading);
-    uplink_.stored(reading, steady_now());
+    uplink_.stored(reading, now);
 }
 
 // Before the greeting nothing is numbered, but the total is kept.
@@ -264,30 +254,30 @@ void Meter::settle(std::size_t thinned)
     }
 }
 
-void Meter::trouble(const std::string& what)
+void Meter::trouble(const std::string& what, SteadyTime now)
 {
     events_ |= bit(MeterEvent::disk_trouble);
     if (what != disk_trouble_)
         told_of_disk_.reset();
-    if (is_due(told_of_disk_))
+    if (is_due(told_of_disk_, now))
         log::error("{}; counting goes on, nothing is numbered or sent until the disk takes it", what);
     disk_trouble_ = what;
 }
 
-void Meter::feed_uplink()
+void Meter::feed_uplink(SteadyTime now)
 {
     try {
         while (uplink_.room() > 0) {
             const auto rows = parts_.store.outbox(uplink_.after(), uplink_.room());
-            uplink_.offer(rows, steady_now());
+            uplink_.offer(rows, now);
             if (rows.empty())
                 break;
         }
-        if (uplink_.held_due(steady_now()))
-            uplink_.offer_held(parts_.store.held(uplink_.held_after(), Uplink::held_at_once), steady_now());
+        if (uplink_.held_due(now))
+            uplink_.offer_held(parts_.store.held(uplink_.held_after(), Uplink::held_at_once), now);
     } catch (const StoreError& failure) {
-        uplink_.postpone_held(steady_now());
-        trouble(failure.what());
+        uplink_.postpone_held(now);
+        trouble(failure.what(), now);
     }
 }
 
@@ -295,11 +285,14 @@ void Meter::send_messages()
 {
     for (Uplink::Send& send : uplink_.take_messages())
         unsent_.push_back(std::move(send));
+    if (unsent_.empty())
+        return;
+    const std::uint64_t sealed_at = unix_seconds(parts_.facts().measured_at);
     while (!unsent_.empty()) {
         const Uplink::Send& send = unsent_.front();
         const auto plain =
             std::visit([&](const auto& message) { return encode(id_, UpMessage{message}); }, send.message);
-        const auto token = seal_.seal(plain, unix_seconds(host::wall_time()), crypto::random_iv());
+        const auto token = seal_.seal(plain, sealed_at, crypto::random_iv());
         if (!parts_.bus.publish(keys_.up_topic, token, send.newest ? Retain::yes : Retain::no))
             break; // the bus wakes us when there is room again
         unsent_.pop_front();
@@ -309,7 +302,7 @@ void Meter::send_messages()
             .pop_front(); // what is lost here is sent again: readings until confirmed, a Hello until answered
 }
 
-std::string Meter::condition(const Tally& tally) const
+std::string Meter::condition_of(const Tally& tally) const
 {
     std::string words =
         tally.sensor_trouble.empty() ? "sensor ok" : "sensor missing: " + tally.sensor_trouble;

@@ -1,6 +1,7 @@
 // The meter's loop: what was counted becomes a reading on disk, then a sealed message, until the server
 // confirms it. Owns all state but the counting thread's. A failing disk or broker never ends it: it goes on
-// counting, says what is wrong once, and heals by itself.
+// counting, says what is wrong once, and heals by itself. Never waits and asks no clock but for what a reading
+// says: the caller does, a turn at a time. Keeps references to what it is given.
 #pragma once
 
 #include "meter-pi/edge_reader.hpp"
@@ -9,13 +10,11 @@
 #include "meter-pi/uplink.hpp"
 #include "shared/crypto/fernet.hpp"
 #include "shared/crypto/meter_keys.hpp"
-#include "shared/event_loop.hpp"
 #include "shared/message_bus.hpp"
-#include "shared/service_manager.hpp"
-#include "shared/watchdog.hpp"
 
 #include <chrono>
 #include <deque>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -24,33 +23,36 @@ namespace pulsemeter {
 class Meter {
 public:
     struct Parts {
-        EdgeReader& reader;
+        std::function<Tally()> tally;
+        std::function<ReadingFacts()> facts; // time, clock, boot and uptime
         MeterStore& store;
         MessageBus& bus;
-        EventLoop& loop;
-        ServiceManager& service;
     };
 
     // `stored` is in the store. May throw what the store throws.
     Meter(const MeterId& id, const crypto::MeterKeys& keys, std::chrono::seconds interval,
           const StoredRegister& stored, Parts parts, const Nonce& nonce, std::uint64_t seed);
 
-    void run(); // until the loop is asked to stop; then takes and stores a last reading
+    // Answers when the next turn is due, if nothing wakes the caller before.
+    [[nodiscard]] SteadyTime turn(SteadyTime now);
+    void finish(SteadyTime now); // takes, stores and sends a last reading
+
+    [[nodiscard]] const std::string& condition() const { return condition_; } // in words, as of the last reading
 
 private:
-    void take_in_bus_events();
-    void take_in_token(const Received& received);
-    void take_greeting(const State& state);
-    void take_reading();
-    void renew_register(const Tally& tally);
-    void commit_reading(const ReadingFacts& facts);
+    void take_in_bus_events(SteadyTime now);
+    void take_in_token(const Received& received, SteadyTime now);
+    void take_greeting(const State& state, SteadyTime now);
+    void take_reading(SteadyTime now);
+    void renew_register(const Tally& tally, SteadyTime now);
+    void commit_reading(const ReadingFacts& facts, SteadyTime now);
     void save_total();
     [[nodiscard]] StoreChange change(const StoredRegister& stored) const;
     void settle(std::size_t thinned);
-    void feed_uplink();
+    void feed_uplink(SteadyTime now);
     void send_messages();
-    void trouble(const std::string& what);
-    [[nodiscard]] std::string condition(const Tally& tally) const;
+    void trouble(const std::string& what, SteadyTime now);
+    [[nodiscard]] std::string condition_of(const Tally& tally) const;
     [[nodiscard]] ReadingFacts facts(const Tally& tally);
 
     MeterId id_;
@@ -61,7 +63,6 @@ private:
     Parts parts_;
     EnergyRegister register_;
     Uplink uplink_;
-    Watchdog watchdog_;
 
     StoredRegister saved_; // as the disk has it
     std::string saved_condition_;
@@ -74,6 +75,7 @@ private:
     std::optional<std::chrono::milliseconds> clock_offset_; // wall time less uptime, to notice a step
     std::optional<SteadyTime> told_of_disk_;
     std::optional<SteadyTime> told_of_broker_;
+    std::optional<SteadyTime> next_reading_;
 };
 
 } // namespace pulsemeter

@@ -1,17 +1,20 @@
 #include "meter-pi/classic_meter.hpp"
 #include "meter-pi/commands/commands.hpp"
 #include "meter-pi/edge_reader.hpp"
+#include "meter-pi/host.hpp"
 #include "meter-pi/meter.hpp"
 #include "meter-pi/meter_settings.hpp"
 #include "meter-pi/report.hpp"
 #include "meter-pi/sources.hpp"
 #include "meter-pi/sqlite_meter_store.hpp"
 #include "meter-pi/state_folder.hpp"
+#include "shared/event_loop.hpp"
 #include "shared/files.hpp"
 #include "shared/log.hpp"
 #include "shared/paho_message_bus.hpp"
 #include "shared/reading_codec.hpp"
 #include "shared/service_manager.hpp"
+#include "shared/watchdog.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -100,21 +103,55 @@ StoredRegister register_of(SqliteMeterStore& store, Source source, const MeterSe
     return *stored;
 }
 
-void run_sealed(const MeterSettings& settings, const StoredRegister& stored, SqliteMeterStore& store,
-                const Meter::Parts& parts)
+struct Parts {
+    EdgeReader& reader;
+    SqliteMeterStore& store;
+    MessageBus& bus;
+    EventLoop& loop;
+    ServiceManager& service;
+};
+
+// The program's loop: turn after turn until it is asked to stop.
+template <typename AnyMeter>
+void turn_until_stopped(AnyMeter& meter, const Parts& parts)
 {
-    const crypto::MeterKeys keys = crypto::derive(settings.key, settings.id);
-    show_last_confirmation(store, settings.id, keys.down);
-    Meter(settings.id, keys, settings.interval, stored, parts, random_nonce(), random_number()).run();
+    using Clock = std::chrono::steady_clock;
+    Watchdog watchdog(parts.service);
+    parts.service.ready();
+    while (!parts.loop.stop_requested()) {
+        const auto due = meter.turn(Clock::now());
+        parts.service.status(meter.condition());
+        watchdog.turned(Clock::now(), parts.reader.turns());
+        parts.loop.wait_until(std::min(due, watchdog.next_deadline()));
+    }
+    parts.service.stopping();
+    meter.finish(Clock::now());
 }
 
-void run_classic(const MeterSettings& settings, const StoredRegister& stored, SqliteMeterStore& store,
-                 const Meter::Parts& parts)
+void run_sealed(const MeterSettings& settings, const StoredRegister& stored, const Parts& parts)
+{
+    const crypto::MeterKeys keys = crypto::derive(settings.key, settings.id);
+    show_last_confirmation(parts.store, settings.id, keys.down);
+    Meter meter(settings.id, keys, settings.interval, stored,
+                {.tally = [&parts] { return parts.reader.tally(); },
+                 .facts = host::facts,
+                 .store = parts.store,
+                 .bus = parts.bus},
+                random_nonce(), random_number());
+    turn_until_stopped(meter, parts);
+}
+
+void run_classic(const MeterSettings& settings, const StoredRegister& stored, const Parts& parts)
 {
     const crypto::FernetKey key(settings.key.bytes());
-    show_last_total(store, key);
-    ClassicMeter(settings.id, key, *settings.classic, settings.interval, stored, parts, random_number())
-        .run();
+    show_last_total(parts.store, key);
+    ClassicMeter meter(settings.id, key, *settings.classic, settings.interval, stored,
+                       {.tally = [&parts] { return parts.reader.tally(); },
+                        .facts = host::facts,
+                        .store = parts.store,
+                        .bus = parts.bus},
+                       random_number());
+    turn_until_stopped(meter, parts);
 }
 
 ExitCode run(const RunOptions& options)
@@ -141,11 +178,12 @@ ExitCode run(const RunOptions& options)
                       settings.gpio.own_filter, settings.constant);
     log::info("meter {}: {} pulses at {} imp/kWh so far, broker {}", settings.id.text(),
               value_of(stored).total.value, settings.constant.imp_per_kwh, settings.broker.url.text());
-    const Meter::Parts parts{reader, store, bus, loop, service};
+    const Parts parts{reader, store, bus, loop, service};
     if (settings.classic)
-        run_classic(settings, stored, store, parts);
+        run_classic(settings, stored, parts);
     else
-        run_sealed(settings, stored, store, parts);
+        run_sealed(settings, stored, parts);
+    bus.close();
     return ExitCode::done;
 }
 

@@ -1,7 +1,7 @@
 // What the tests on the lossy disk share.
 #pragma once
 
-#include "tests/unit/power/lossy_disk.hpp"
+#include "tests/disk/lossy_disk.hpp"
 
 #include <sqlite3.h>
 

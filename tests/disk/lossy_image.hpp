@@ -2,7 +2,7 @@
 // lossy_disk.cpp only.
 #pragma once
 
-#include "tests/unit/power/lossy_disk.hpp"
+#include "tests/disk/lossy_disk.hpp"
 
 #include <algorithm>
 #include <cstddef>

@@ -37,6 +37,11 @@ struct LossyImage; // one file's bytes
 class LossyDisk {
 public:
     static LossyDisk& installed(); // registers it when first asked for
+    // A disk of its own for all that lies below `folder`, while the object lives: a world of several machines.
+    explicit LossyDisk(const std::string& folder);
+    ~LossyDisk();
+    LossyDisk(const LossyDisk&) = delete;
+    LossyDisk& operator=(const LossyDisk&) = delete;
 
     // The power goes in the middle of the step-th step from now, 1 the next one. 0: never.
     void cut_at(std::uint64_t step, PowerLoss loss);
@@ -61,6 +66,9 @@ public:
     struct Vfs;    // what SQLite calls
 
 private:
+    LossyDisk() = default; // the one for whatever is on no disk of its own
+    [[nodiscard]] static LossyDisk& of(const char* path);
+
     struct Name { // an empty one: the name is not there
         std::shared_ptr<LossyImage> seen;
         std::shared_ptr<LossyImage> lasting;
@@ -74,6 +82,7 @@ private:
     void sync_folder(const std::string& path);
     [[nodiscard]] bool coin() { return (random_() & 1U) != 0; }
 
+    std::string folder_;
     Names names_;
     std::mt19937_64 random_{1};
     std::uint64_t steps_ = 0;

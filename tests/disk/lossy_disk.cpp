@@ -1,7 +1,7 @@
-#include "tests/unit/power/lossy_disk.hpp"
+#include "tests/disk/lossy_disk.hpp"
 
 #include "shared/ensure.hpp"
-#include "tests/unit/power/lossy_image.hpp"
+#include "tests/disk/lossy_image.hpp"
 
 #include <sqlite3.h>
 
@@ -9,7 +9,6 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <new>
 #include <utility>
 
@@ -31,6 +30,34 @@ struct LossyDisk::Handle : sqlite3_file {
     bool syncs_folder = false;
     std::vector<std::unique_ptr<char[]>> shared_memory;
 };
+
+namespace {
+
+std::map<std::string, LossyDisk*>& disks()
+{
+    static std::map<std::string, LossyDisk*> by_folder;
+    return by_folder;
+}
+
+} // namespace
+
+LossyDisk::LossyDisk(const std::string& folder) : folder_(folder)
+{
+    static_cast<void>(installed());
+    disks().emplace(folder, this);
+}
+
+LossyDisk::~LossyDisk()
+{
+    disks().erase(folder_);
+}
+
+LossyDisk& LossyDisk::of(const char* path)
+{
+    const auto own =
+        path == nullptr ? disks().end() : disks().find(std::filesystem::path(path).parent_path());
+    return own == disks().end() ? installed() : *own->second;
+}
 
 LossyDisk::Verdict LossyDisk::count_step()
 {
@@ -107,7 +134,8 @@ LossyDisk::Name* LossyDisk::find(const std::string& path)
     if (!file)
         return nullptr;
     auto image = std::make_shared<LossyImage>();
-    image->lasting.assign(std::istreambuf_iterator<char>(file), {});
+    image->lasting.resize(std::filesystem::file_size(path));
+    file.read(image->lasting.data(), static_cast<std::streamsize>(image->lasting.size()));
     image->seen = image->lasting;
     return &names_.insert_or_assign(path, Name{image, image}).first->second;
 }
@@ -124,10 +152,10 @@ void LossyDisk::sync_folder(const std::string& path)
 struct LossyDisk::Vfs {
     static Handle& of(sqlite3_file* file) { return *static_cast<Handle*>(file); }
 
-    static int open(sqlite3_vfs* vfs, const char* name, sqlite3_file* file, int flags, int* granted)
+    static int open(sqlite3_vfs* /*vfs*/, const char* name, sqlite3_file* file, int flags, int* granted)
     {
         file->pMethods = nullptr;
-        auto& disk = *static_cast<LossyDisk*>(vfs->pAppData);
+        LossyDisk& disk = LossyDisk::of(name);
         if (disk.cut_)
             return SQLITE_IOERR;
         const std::string path = name == nullptr ? "" : name;
@@ -164,9 +192,9 @@ struct LossyDisk::Vfs {
         return SQLITE_OK;
     }
 
-    static int remove(sqlite3_vfs* vfs, const char* path, int sync_folder)
+    static int remove(sqlite3_vfs* /*vfs*/, const char* path, int sync_folder)
     {
-        auto& disk = *static_cast<LossyDisk*>(vfs->pAppData);
+        LossyDisk& disk = LossyDisk::of(path);
         if (disk.cut_)
             return SQLITE_IOERR_DELETE;
         Name* known = disk.find(path);
@@ -185,9 +213,9 @@ struct LossyDisk::Vfs {
         return SQLITE_OK;
     }
 
-    static int access(sqlite3_vfs* vfs, const char* path, int /*flags*/, int* answer)
+    static int access(sqlite3_vfs* /*vfs*/, const char* path, int /*flags*/, int* answer)
     {
-        auto& disk = *static_cast<LossyDisk*>(vfs->pAppData);
+        LossyDisk& disk = LossyDisk::of(path);
         if (disk.cut_)
             return SQLITE_IOERR_ACCESS;
         const Name* known = disk.find(path);
@@ -348,7 +376,6 @@ LossyDisk& LossyDisk::installed()
         made.szOsFile = sizeof(Handle);
         made.pNext = nullptr;
         made.zName = "lossy";
-        made.pAppData = &disk;
         made.xOpen = Vfs::open;
         made.xDelete = Vfs::remove;
         made.xAccess = Vfs::access;
