@@ -52,10 +52,10 @@ on_pi() { "${SSH:-ssh}" "$host" "$1"; }
 folder=$(on_pi 'mktemp -d /tmp/pulsemeter-XXXXXX') || fail "cannot log in to $host"
 [[ $folder == /tmp/pulsemeter-* ]] || fail "unexpected answer of $host: $folder"
 clean_up() {
-  # It may be ending a reading: 10 s at most.
+  # It may be ending a reading: a minute at most.
   on_pi "cd /tmp; if [ -e $folder/pid ]; then
       pid=\$(cat $folder/pid); kill \$pid
-      for turn in \$(seq 100); do kill -0 \$pid 2>/dev/null || break; sleep 0.1; done
+      for turn in \$(seq 600); do kill -0 \$pid 2>/dev/null || break; sleep 0.1; done
     fi
     rm -r $folder" </dev/null >/dev/null 2>&1 ||
     printf 'on-a-pi.sh: %s is left on %s\n' "$folder" "$host" >&2
@@ -89,9 +89,9 @@ found = [each for each in json.loads(text)['registers'] if each['source'] == 'me
 print(found[0]['$1'] if found else '')"
 }
 show_errors() { on_pi "tail -n 5 $folder/err" </dev/null >&2 || true; }
-wait_for() { # TOTAL: until the register has it, or has not changed for 10 s
+wait_for() { # TOTAL SECONDS: until the register has it, or has not changed for so long
   local total='' last='' since=$SECONDS
-  while [ "$total" != "$1" ] && [ $((SECONDS - since)) -lt 10 ]; do
+  while [ "$total" != "$1" ] && [ $((SECONDS - since)) -lt "$2" ]; do
     total=$(register total_pulses) || true
     [ "$total" = "$last" ] || since=$SECONDS
     last=$total
@@ -100,14 +100,14 @@ wait_for() { # TOTAL: until the register has it, or has not changed for 10 s
   echo "${total:-nothing}"
 }
 
-[ "$(wait_for 0)" = 0 ] || { show_errors; fail "meter-pi does not start on $host, or pulses come without being sent"; }
+[ "$(wait_for 0 60)" = 0 ] || { show_errors; fail "meter-pi does not start on $host, or pulses come without being sent"; }
 echo "$host: $(on_pi "$folder/meter-pi --version; uname -r" </dev/null | tr '\n' ' ')"
 
 expected=0
 send() { # COUNT ON_US OFF_US
   local count=$(($1 * tenths / 10)) counted
   on_pi "$folder/pulse GPIO18 $count $2 $3" </dev/null || { show_errors; fail "the pulses could not be sent"; }
-  counted=$(wait_for $((expected + count)))
+  counted=$(wait_for $((expected + count)) 10)
   printf '%6d pulses, %5.1f ms on, %5.1f ms off: ' "$count" "$(($2 / 100))e-1" "$(($3 / 100))e-1"
   if [ "$counted" != $((expected + count)) ]; then
     echo "the register has $counted, $((expected + count)) were sent"

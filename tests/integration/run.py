@@ -112,6 +112,7 @@ def run_all(names, jobs, limit):
     """Runs them, `jobs` at once, each for `limit` seconds at most, and says how each went; the exit code."""
     waiting, running, counts = list(names), [], {"passed": 0, "failed": 0, "skipped": 0}
     failures, left_out = [], []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that all that was started is ended too
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
