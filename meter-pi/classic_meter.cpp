@@ -16,8 +16,7 @@ std::string seal(crypto::Fernet& fernet, Pulses total, WallTime now)
 {
     const std::string digits = encode_total(total);
     const std::vector<std::uint8_t> plaintext(digits.begin(), digits.end());
-    const auto seconds =
-        std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
     return fernet.seal(plaintext, static_cast<std::uint64_t>(seconds), crypto::random_iv());
 }
 
@@ -187,7 +186,8 @@ bool ClassicMeter::save(Saving saving)
     register_.count(tally.pulses, tally.quality);
     power_ = tally.power;
     const StoredRegister next = saving == Saving::reading ? register_.with_next_reading() : register_.now();
-    const bool last_chance = confirmation_token_ && saving == Saving::last_total; // else it waits for a new total
+    const bool last_chance =
+        confirmation_token_ && saving == Saving::last_total; // else it waits for a new total
     condition_ = tally.sensor_trouble.empty() ? "sensor ok" : "sensor missing: " + tally.sensor_trouble;
     condition_ += connected_ ? "; connected; classic wire" : "; not connected; classic wire";
     if (next == saved_ && !last_chance)

@@ -27,7 +27,10 @@ public:
     [[nodiscard]] SteadyTime turn(SteadyTime now);
     void finish(SteadyTime now); // stores and sends a last reading
 
-    [[nodiscard]] const std::string& condition() const { return condition_; } // in words, as of the last saving
+    [[nodiscard]] const std::string& condition() const
+    {
+        return condition_;
+    } // in words, as of the last saving
 
 private:
     // The total alone, or a reading that is to be sent; the last one saves the newest confirmation even without a new total.

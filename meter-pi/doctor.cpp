@@ -88,9 +88,9 @@ Finding register_of(SqliteMeterStore& store, const MeterSettings* settings)
     const std::string name = "register";
     const std::string owner = store.owner();
     if (settings != nullptr && !owner.empty() && owner != owner_text(*settings))
-        return wrong(name,
-                     fmt::format("this folder keeps that of meter {}, not of {}", owner, owner_text(*settings)),
-                     "name another folder with --state");
+        return wrong(
+            name, fmt::format("this folder keeps that of meter {}, not of {}", owner, owner_text(*settings)),
+            "name another folder with --state");
     std::string values;
     for (const Source source : {Source::measured, Source::simulated}) {
         const auto stored = store.load(source);

@@ -174,9 +174,10 @@ std::vector<Finding> link(const MeterSettings& settings, const Hello& hello, Mes
                                  heard.loss.empty() ? "is it an MQTT broker?" : ""));
     if (heard.connected) {
         findings.push_back(well("topics", "the broker lets us subscribe to " + conversation.down_topic()));
-        findings.push_back(settings.classic
-                               ? not_looked_at("server", "the classic wire has no question that changes nothing")
-                               : server(heard));
+        findings.push_back(
+            settings.classic
+                ? not_looked_at("server", "the classic wire has no question that changes nothing")
+                : server(heard));
         return findings;
     }
     if (topic_refused)

@@ -37,7 +37,10 @@ public:
     [[nodiscard]] SteadyTime turn(SteadyTime now);
     void finish(SteadyTime now); // takes, stores and sends a last reading
 
-    [[nodiscard]] const std::string& condition() const { return condition_; } // in words, as of the last reading
+    [[nodiscard]] const std::string& condition() const
+    {
+        return condition_;
+    } // in words, as of the last reading
 
 private:
     void take_in_bus_events(SteadyTime now);

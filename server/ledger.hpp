@@ -42,7 +42,7 @@ enum class EventKind : std::uint8_t {
     held_full = 7,      // refused readings of a meter are no longer kept, only refused
     bad_tokens = 8,
     register_set = 9, // on the meter, by its operator: a new epoch
-    gap = 12, // readings that were lost with what a backup does not have
+    gap = 12,         // readings that were lost with what a backup does not have
 };
 [[nodiscard]] std::string_view text(EventKind kind); // "epoch_started", for machines
 

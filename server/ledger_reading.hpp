@@ -1,6 +1,7 @@
 // A reading as the ledger holds it. A value.
 #pragma once
 
+#include "server/consumption.hpp"
 #include "shared/reading.hpp"
 
 #include <cstdint>
@@ -15,6 +16,7 @@ struct LedgerReading {
     Reading reading;
     WallTime received_at{};
     Standing standing = Standing::admitted;
+    Delivery delivery = Delivery::live;
 };
 
 } // namespace pulsemeter

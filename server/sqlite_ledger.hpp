@@ -24,16 +24,6 @@ enum class LedgerAccess : std::uint8_t {
     read,
 };
 
-enum class Standing : std::uint8_t { admitted, accepted_by_operator, discarded };
-[[nodiscard]] std::string_view text(Standing standing); // "admitted", …
-
-struct LedgerReading {
-    Reading reading;
-    WallTime received_at{};
-    Standing standing = Standing::admitted;
-    Delivery delivery = Delivery::live;
-};
-
 // Readings of one epoch that are missing since the ledger was restored from a backup that did not have them yet.
 struct Gap {
     Epoch epoch;
@@ -52,7 +42,7 @@ struct MeterSummary {
     std::uint64_t refused = 0;                 // different readings that were ever refused, conflicts too
     std::uint64_t held = 0;                    // of these, waiting for the operator
     std::optional<LedgerReading> register_set; // began the newest's epoch; nothing: it began otherwise
-    std::vector<Gap> gaps;     // by epoch; at most most_gaps_shown
+    std::vector<Gap> gaps;                     // by epoch; at most most_gaps_shown
 };
 
 struct HeldReading {

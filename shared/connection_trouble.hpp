@@ -11,7 +11,8 @@ namespace pulsemeter {
 
 // Tries a TCP connection; nothing if there is one.
 [[nodiscard]] std::optional<std::string>
-why_unreachable(const BrokerAddress& address, std::chrono::milliseconds within = std::chrono::milliseconds(100));
+why_unreachable(const BrokerAddress& address,
+                std::chrono::milliseconds within = std::chrono::milliseconds(100));
 
 // Shakes hands too. Blocks for some seconds if the broker is slow.
 [[nodiscard]] std::string why_tls_failed(const BrokerAddress& address, const BrokerSettings& settings);

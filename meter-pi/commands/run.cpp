@@ -169,7 +169,8 @@ ExitCode run(const RunOptions& options)
     if (settings.classic)
         refuse_mixing(store, opened.source);
     const StoredRegister stored = register_of(store, opened.source, settings);
-    (void)store.commit({.register_now = stored, .condition = "starting"}); // from here on the folder knows whose pulses it keeps
+    (void)store.commit({.register_now = stored,
+                        .condition = "starting"}); // from here on the folder knows whose pulses it keeps
 
     EventLoop loop;
     ServiceManager service;
