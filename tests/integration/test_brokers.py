@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 
-from authority import Authority
+from authority import RSA_KEY, Authority
 from harness import Broker, Case, Meter, Process, Terminal, listening
 
 USER, SECRET = "hall-meter", "a broker's secret 9!"
@@ -243,14 +243,14 @@ class Refusals(PrivateCase):
 
     def test_A1_nothing_older_than_tls_1_2(self):
         self.ca_()
-        cert, key = self.ca.sign("broker", key=("-newkey", "rsa:2048"))
+        cert, key = self.ca.self_signed("old", RSA_KEY)
         self.private_broker(tls=True, start=False)
         port = self.broker_.port
         # an RSA key exchange has nothing else about it that a security level of OpenSSL 3.0 objects to
         old = Process(self, "openssl", ["openssl", "s_server", "-accept", str(port), "-cert", cert, "-key", key,
                                         "-tls1_1", "-cipher", "AES128-SHA:@SECLEVEL=0"], stdin=subprocess.PIPE)
         self.wait(lambda: listening(port), "the old server", 20)
-        server, meter = self.both(ca_file=self.ca.cert)
+        server, meter = self.both(ca_file=cert)
         self.refused(server, meter, "no TLS 1.2 or newer", "update it")
         self.assertNotIn("CIPHER is", old.out(), "something was agreed on")
 
