@@ -347,7 +347,7 @@ BOOST_AUTO_TEST_CASE(a_damaged_file_says_so)
         BOOST_TEST(damaged(), content(folder.keystore()));
     }
     write_secret_file(folder.keystore(), good, Existing::replace);
-    change(folder.keystore(), [](auto& json) { json["version"] = 2; });
+    change(folder.keystore(), [](auto& json) { json["version"] = 3; });
     BOOST_TEST(is_usage_error(error_of_open(folder.keystore()), folder.keystore(), "version"));
 }
 
