@@ -50,9 +50,10 @@ Finding state_folder_of(const fs::path& folder)
     std::error_code ignored;
     if (!fs::is_directory(there, ignored))
         return wrong(name, there.string() + " is no folder", "name another one with --state");
-    if (!may_use(there))
+    if (!may_use(there)) {
         return wrong(name, fmt::format("{}: {}", there.string(), reason(errno)),
                      "run this as the meter's user, or name another folder with --state");
+    }
     if (there != fs::absolute(folder))
         return well(name, folder.string() + " is not there yet; the first run makes it");
     return well(name, folder.string());
@@ -65,11 +66,12 @@ Finding modes_of(const fs::path& folder)
         struct stat status {};
         if (::stat(path.c_str(), &status) != 0)
             continue; // others tell
-        if ((status.st_mode & 0022U) != 0)
+        if ((status.st_mode & 0022U) != 0) {
             return wrong(name,
                          fmt::format("{} may be changed by others (mode {:04o})", path.string(),
                                      status.st_mode & 07777U),
                          fmt::format("chmod go-w {}", path.string()));
+        }
     }
     return well(name, "nobody else may change the register");
 }
@@ -87,21 +89,23 @@ Finding register_of(SqliteMeterStore& store, const MeterSettings* settings)
 {
     const std::string name = "register";
     const std::string owner = store.owner();
-    if (settings != nullptr && !owner.empty() && owner != owner_text(*settings))
+    if (settings != nullptr && !owner.empty() && owner != owner_text(*settings)) {
         return wrong(
             name, fmt::format("this folder keeps that of meter {}, not of {}", owner, owner_text(*settings)),
             "name another folder with --state");
+    }
     std::string values;
     for (const Source source : {Source::measured, Source::simulated}) {
         const auto stored = store.load(source);
         if (!stored)
             continue;
         const RegisterValue value = value_of(*stored);
-        if (settings != nullptr && source == Source::measured && value.constant != settings->constant)
+        if (settings != nullptr && source == Source::measured && value.constant != settings->constant) {
             return wrong(name,
                          fmt::format("it was counted at {} imp/kWh, the configuration says {}",
                                      value.constant.imp_per_kwh, settings->constant.imp_per_kwh),
                          "set imp_per_kwh back, or set the register anew with meter-pi register set");
+        }
         values += fmt::format("{}{} kWh {}", values.empty() ? "" : ", ", kilowatt_hours_text(energy(value)),
                               text(source));
     }
@@ -112,9 +116,10 @@ Finding held_of(SqliteMeterStore& store)
 {
     const auto held = store.held_size();
     const auto waiting = store.outbox_size();
-    if (held > 0)
+    if (held > 0) {
         return wrong("held readings", fmt::format("the server refused {}", held),
                      "see `meter-server held list` there, and accept or discard them");
+    }
     return well("held readings", fmt::format("none; {} readings wait for confirmation", waiting));
 }
 
@@ -183,19 +188,21 @@ std::vector<Finding> host()
 Finding free_space(std::uint64_t bytes)
 {
     const std::string found = fmt::format("{} MB", bytes / megabyte);
-    if (bytes < wanted_space)
+    if (bytes < wanted_space) {
         return wrong("free space", found,
                      fmt::format("free some: a full outbox wants {} MB", wanted_space / megabyte));
+    }
     return well("free space", found);
 }
 
 std::vector<Finding> state(const fs::path& folder, const MeterSettings* settings)
 {
     std::vector<Finding> findings{state_folder_of(folder), modes_of(folder), space_of(folder)};
-    if (const auto running = running_meter(folder))
+    if (const auto running = running_meter(folder)) {
         findings.push_back(well("running", *running + " has the folder's lock, as it should"));
-    else
+    } else {
         findings.push_back(well("running", "no meter-pi runs on this folder now"));
+    }
     for (Finding& finding : store_of(folder, settings))
         findings.push_back(std::move(finding));
     return findings;

@@ -11,10 +11,11 @@ constexpr std::chrono::seconds connect_within{5};
 std::vector<Finding> network(const BrokerUrl& url)
 {
     const auto addresses = look_up(url);
-    if (!addresses)
+    if (!addresses) {
         return {wrong("broker resolves", fmt::format("{}: {}", url.host, addresses.error()),
                       "check the name in [broker] and the network's DNS"),
                 not_looked_at("broker connects", "its address is not known")};
+    }
     Finding resolves = well("broker resolves", numeric_address(url) ? url.host + " is an address"
                                                                     : fmt::format("{} is {}", url.host,
                                                                                   addresses->front().uri()));

@@ -37,10 +37,11 @@ Finding watched_level(const FoundLine& line, const GpioSettings& settings)
 std::vector<Finding> line(const LinePlace& place, const tl::expected<FoundLine, NoLine>& seen,
                           const std::optional<std::string>& running)
 {
-    if (seen)
+    if (seen) {
         return {well("sensor line",
                      fmt::format("{} is line {} of {}", text(place), seen->offset, seen->chip.string())),
                 well("line free", "nobody else has it")};
+    }
     const NoLine& none = seen.error();
     if (none.trouble != LineTrouble::held)
         return {wrong("sensor line", none.message), not_looked_at("line free", "the line was not found")};
@@ -53,14 +54,16 @@ std::vector<Finding> line(const LinePlace& place, const tl::expected<FoundLine, 
 Finding level(Level at_start, std::span<const Edge> edges, std::chrono::nanoseconds watched)
 {
     const auto seconds = std::max<std::int64_t>(watched / 1s, 1);
-    if (edges.size() > most_edges_a_second * static_cast<std::size_t>(seconds))
+    if (edges.size() > most_edges_a_second * static_cast<std::size_t>(seconds)) {
         return wrong("level",
                      fmt::format("{} edges in {} s: the line floats or oscillates", edges.size(), seconds),
                      "is the sensor connected, GND too? set pull in [gpio]; meter-pi probe shows it live");
-    if (at_start == Level::active && edges.empty())
+    }
+    if (at_start == Level::active && edges.empty()) {
         return wrong("level", fmt::format("active (lit) all of the time, for {} s", seconds),
                      "turn active in [gpio] round if the LED is dark now; else shade the sensor, or turn its "
                      "threshold");
+    }
     return well("level", edges.empty() ? "idle" : fmt::format("{} edges in {} s", edges.size(), seconds));
 }
 
@@ -69,14 +72,16 @@ Finding pull(const GpioSettings& settings)
     const std::string now =
         fmt::format("pull = \"{}\", active = \"{}\"", text(settings.pull), text(settings.active));
     const auto* const name = std::get_if<LineName>(&settings.line);
-    if (name != nullptr && (name->name == "GPIO2" || name->name == "GPIO3"))
+    if (name != nullptr && (name->name == "GPIO2" || name->name == "GPIO3")) {
         return wrong("pull", name->name + " has a fixed 1.8 kOhm pull-up",
                      "wire the sensor to another pin, GPIO17 for example");
+    }
     const bool towards_active = (settings.pull == Pull::up && settings.active == ActiveLevel::high) ||
                                 (settings.pull == Pull::down && settings.active == ActiveLevel::low);
-    if (towards_active)
+    if (towards_active) {
         return wrong("pull", now + ": a line that nothing drives would read as lit",
                      "pull up with active low (most sensors), or down with active high");
+    }
     return well("pull", settings.pull == Pull::none ? now + ": the sensor has to drive both levels" : now);
 }
 

@@ -28,9 +28,10 @@ public:
     {
         if (descriptor_ < 0 && errno == EEXIST)
             throw UsageError(path + ": exists already and is not overwritten: name another file");
-        if (descriptor_ < 0)
+        if (descriptor_ < 0) {
             throw UsageError(
                 fmt::format("{}: cannot be written: {}", path, std::generic_category().message(errno)));
+        }
     }
     ~TraceFile() { ::close(descriptor_); }
     TraceFile(const TraceFile&) = delete;
@@ -60,9 +61,10 @@ std::string comment(const Watched& watched)
 {
     const MeterSettings& settings = watched.settings;
     const GpioSettings& gpio = settings.gpio;
-    if (watched.kind == Source::simulated)
+    if (watched.kind == Source::simulated) {
         return fmt::format("recorded by meter-pi {}; no sensor: {} imp/kWh", PULSEMETER_VERSION,
                            settings.constant.imp_per_kwh);
+    }
     return fmt::format("recorded by meter-pi {} from {}; pull {}, active {}, {} imp/kWh", PULSEMETER_VERSION,
                        text(gpio.line), text(gpio.pull), text(gpio.active), settings.constant.imp_per_kwh);
 }

@@ -69,10 +69,11 @@ ExitCode show(const ShowOptions& options)
             lines += as_text(*stored);
         }
     }
-    if (options.json)
+    if (options.json) {
         fmt::print("{}\n", nlohmann::ordered_json{{"registers", registers}}.dump());
-    else
+    } else {
         fmt::print("{}", lines.empty() ? "no register yet\n" : lines);
+    }
     return ExitCode::done;
 }
 
@@ -105,11 +106,12 @@ ExitCode set(const SetOptions& options)
         store.load(source).value_or(StoredRegister{.source = source, .constant = settings.constant});
     const auto after = set_register(before, display, settings.constant,
                                     options.swapped ? MeterChange::another_meter : MeterChange::same_meter);
-    if (!after)
+    if (!after) {
         throw UsageError(fmt::format("the register was set before and has counted {} pulses since, which the "
                                      "server has not heard of: let "
                                      "`meter-pi run` reach the server once, then set it again",
                                      before.renewal->total.value));
+    }
     (void)store.commit({.register_now = *after, .condition = store.condition()});
     fmt::print("before: {}now:    {}", as_text(before), as_text(*after));
     return ExitCode::done;
