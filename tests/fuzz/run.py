@@ -56,7 +56,7 @@ def main():
     parser.add_argument("--long", action="store_true")
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("names", nargs="*", metavar="NAME")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     seconds = 600 if options.long else options.seconds
     failed = 0
     targets = options.names or list(LARGEST)

@@ -153,6 +153,7 @@ BOOST_AUTO_TEST_CASE(what_is_no_toml_is_one_line_with_its_place)
 {
     const auto nothing = [](auto&) {};
     BOOST_TEST(refusal("[meter]\nid = \n", nothing).starts_with("m.toml:2:6: no valid TOML: "));
+    BOOST_TEST(refusal("[)meter]\n", nothing).starts_with("m.toml: no valid TOML: ")); // found by the fuzzer
     for (const std::string_view text :
          {"[meter", "a = 1\na = 2", "x = \"\xff\"", "x = \"open", "= 1", "[a]\n[a]", "\x01"}) {
         const auto message = refusal(text, nothing);
