@@ -3,6 +3,19 @@
 #include "shared/files.hpp"
 
 #include <fmt/core.h>
+
+// toml++ 3.3 asserts of some malformed text ("[)x]") what it should refuse, and without assertions assumes it. Here it
+// is refused in every build.
+#undef NDEBUG
+namespace {
+struct MalformedToml {};
+void require_of_toml(bool condition)
+{
+    if (!condition)
+        throw MalformedToml();
+}
+} // namespace
+#define TOML_ASSERT(condition) require_of_toml(static_cast<bool>(condition))
 #include <toml++/toml.h>
 
 #include <algorithm>
@@ -111,6 +124,8 @@ ConfigFile ConfigFile::parse(std::string_view text, const std::filesystem::path&
         const auto place = error.source().begin;
         throw UsageError(fmt::format("{}:{}:{}: no valid TOML: {}", impl->file, place.line, place.column,
                                      error.description()));
+    } catch (const MalformedToml&) {
+        throw UsageError(fmt::format("{}: no valid TOML: a key is malformed", impl->file));
     }
     return ConfigFile(std::move(impl));
 }
