@@ -67,7 +67,7 @@ FAULTS = [
           "    const std::size_t thinned = parts_.store.commit(with_reading);\n"),
     Fault("reuse a sequence after a failed commit", "meter-pi/sqlite_meter_store.cpp",
           "        if (!is_open || (kind != SQLITE_IOERR && kind != SQLITE_FULL))\n            database.reset();\n",
-          "        database.reset();\n"),
+          "        if (!is_open || kind != SQLITE_OK)\n            database.reset();\n"),
     Fault("take the server's lower total", "meter-pi/energy_register.cpp",
           "        begin_epoch(next, std::max(state.total, now_.numbered), std::max(state.total, now_.total),\n",
           "        begin_epoch(next, state.total, std::max(state.total, Pulses{counted_}),\n"),

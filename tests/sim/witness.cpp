@@ -29,6 +29,16 @@ bool covers(const Confirmation& range, const ReadingKey& key)
     return range.epoch == key.epoch && range.first <= key.sequence && key.sequence <= range.last;
 }
 
+auto first_in(const std::set<ReadingKey>& rows, const Confirmation& range)
+{
+    return rows.lower_bound({range.epoch, range.first});
+}
+
+auto end_of(const std::set<ReadingKey>& rows, const Confirmation& range)
+{
+    return rows.upper_bound({range.epoch, range.last});
+}
+
 bool counts(Standing standing)
 {
     return standing != Standing::discarded;
@@ -121,11 +131,11 @@ void Witness::will_commit(const MeterId& meter, const StoreChange& change)
         violated(meter.text() + ": the epoch falls");
     if (change.confirmed.size() > most_ranges || change.refused.size() > most_ranges)
         violated(meter.text() + ": what it keeps in mind is without bounds");
-    for (const ReadingKey& waiting : truth.outbox)
-        for (const Confirmation& range : change.confirmed)
-            if (covers(range, waiting) && !truth.ever_confirmed.contains(waiting))
+    for (const Confirmation& range : change.confirmed)
+        for (auto row = first_in(truth.outbox, range); row != end_of(truth.outbox, range); ++row)
+            if (!truth.ever_confirmed.contains(*row))
                 violated(fmt::format("{}: reading {} of epoch {} is forgotten, and nobody has confirmed it",
-                                     meter.text(), waiting.sequence.value, waiting.epoch.value));
+                                     meter.text(), row->sequence.value, row->epoch.value));
     if (change.reading)
         made(truth, *change.reading);
 }
@@ -147,10 +157,8 @@ void Witness::committed(const MeterId& meter, const StoreChange& change, std::si
     truth.lasting.at(at(now.source)) = now;
     auto& highest = truth.highest.at(at(now.source));
     highest = std::max(highest, now.total.value);
-    std::erase_if(truth.outbox, [&](const ReadingKey& row) {
-        return std::any_of(change.confirmed.begin(), change.confirmed.end(),
-                           [&](const Confirmation& range) { return covers(range, row); });
-    });
+    for (const Confirmation& range : change.confirmed)
+        truth.outbox.erase(first_in(truth.outbox, range), end_of(truth.outbox, range));
     if (change.reading) {
         truth.durable.insert(*change.reading);
         if (!truth.outbox.insert(key(*change.reading)).second)
@@ -163,9 +171,9 @@ void Witness::committed(const MeterId& meter, const StoreChange& change, std::si
 // epoch.
 void Witness::check_outbox(const MeterId& meter, Truth& truth, std::size_t thinned, MeterStore& store)
 {
-    if (store.outbox_size() + thinned != truth.outbox.size())
+    if (const std::size_t rows = store.outbox_size(); rows + thinned != truth.outbox.size())
         violated(fmt::format("{}: {} readings in the outbox, {} thinned out, where there were {}",
-                             meter.text(), store.outbox_size(), thinned, truth.outbox.size()));
+                             meter.text(), rows, thinned, truth.outbox.size()));
     if (thinned == 0)
         return;
     std::set<ReadingKey> left;
@@ -240,6 +248,11 @@ void Witness::appended(std::span<const IncomingReading> readings, std::span<cons
                          " is called a duplicate, and the ledger does not have it");
             truth.rows.emplace(key(reading), Row{reading, moment_});
         }
+        if (std::holds_alternative<Duplicate>(outcomes[place].outcome) && known != truth.rows.end() &&
+            (known->second.reading.total != reading.total ||
+             known->second.reading.measured_at != reading.measured_at ||
+             known->second.reading.source != reading.source))
+            violated(describe(meter, reading) + " is called a duplicate of other content");
         if (!std::holds_alternative<Accepted>(outcomes[place].outcome))
             continue;
         if (known != truth.rows.end())

@@ -70,6 +70,7 @@ World::World(std::uint64_t seed, const std::filesystem::path& folder,
     add("step a clock", Kind::adverse, 5, &World::step_clock);
     add("take an image", Kind::adverse, 4, &World::take_image);
     add("put an image back", Kind::adverse, 2, &World::put_image_back);
+    add("rewind", Kind::adverse, 2, &World::rewind);
     add("lose a store", Kind::adverse, 1, &World::lose_store);
     add("restore the server", Kind::adverse, 2, &World::restore_server);
     add("fit a sensor", Kind::adverse, 2, &World::fit_sensor);

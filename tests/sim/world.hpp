@@ -70,6 +70,7 @@ private:
     void step_clock();
     void take_image();
     void put_image_back();
+    void rewind();
     void lose_store();
     void restore_server();
     void fit_sensor();

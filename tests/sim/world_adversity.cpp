@@ -7,6 +7,15 @@ namespace pulsemeter::sim {
 using namespace std::chrono_literals;
 using std::chrono::milliseconds;
 
+namespace {
+
+milliseconds up_to(Dice& dice, milliseconds most)
+{
+    return milliseconds(dice.between(0, static_cast<std::uint64_t>(most.count())));
+}
+
+} // namespace
+
 void World::drop() // after a PUBACK, as far as the programs know
 {
     if (!broker_.on_the_way.empty())
@@ -184,6 +193,38 @@ void World::put_image_back()
         power_off(meter);
     tell("gets an old disk image back", meter);
     meter.put_back(images_.at(&meter));
+    witness_.image_put_back(meter.id());
+}
+
+// An old image of a disk whose last readings the server has not heard of yet: it cannot know, so numbers are given out
+// twice. What was said before comes later, by replay().
+void World::rewind()
+{
+    MeterMachine& meter = any_meter();
+    if (!meter.is_running() || !server_->is_running() || broker_.seen.empty() ||
+        !witness_.is_greeted(meter.id()))
+        return;
+    power_off(meter);
+    const Image image = meter.image();
+    meter.start();
+    broker_.deliver_all();
+    for (std::uint64_t turns = dice_.between(10, 60); turns > 0; --turns) {
+        if (!meter.is_running())
+            return;
+        pass_time(up_to(dice_, 4s));
+        meter.turn();
+        if (server_->is_running() && turns > 8)
+            server_->turn();
+        if (turns > 8)
+            broker_.deliver_all();
+        settle();
+    }
+    for (const Parcel& parcel : broker_.on_the_way)
+        broker_.seen[dice_.index(broker_.seen.size())] = parcel;
+    broker_.on_the_way.clear();
+    power_off(meter);
+    tell("gets back an image of a minute ago", meter);
+    meter.put_back(image);
     witness_.image_put_back(meter.id());
 }
 
