@@ -60,6 +60,8 @@ std::optional<State> Uplink::received(const DownMessage& message, SteadyTime now
 
 void Uplink::confirm(const Confirmation& confirmation, SteadyTime now)
 {
+    if (confirmed_.size() >= most_confirmed) // replayed ones, else they would have met
+        return;
     // An operator's accept shows in one held reading confirmed: the others need not wait for their hour.
     if (std::erase_if(held_out_, [&](const ReadingKey& at) {
             return at.epoch == confirmation.epoch && at.sequence >= confirmation.first &&

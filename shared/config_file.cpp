@@ -9,7 +9,7 @@
 #undef NDEBUG
 namespace {
 struct MalformedToml {};
-void require_of_toml(bool condition)
+constexpr void require_of_toml(bool condition)
 {
     if (!condition)
         throw MalformedToml();

@@ -117,7 +117,7 @@ void MeterMachine::start()
 {
     try {
         store_ = std::make_unique<Store>(*this, plan_.outbox_limit);
-        store_->claim(id_);
+        store_->claim(id_.text());
         witness_.store_opened(
             id_, {store_->all(), store_->load(Source::measured), store_->load(Source::simulated)});
         const bool was_measured = store_->load(Source::measured).has_value();
@@ -125,7 +125,7 @@ void MeterMachine::start()
         witness_.program_started(id_, source_);
         const StoredRegister stored =
             store_->load(source_).value_or(StoredRegister{.source = source_, .constant = constant});
-        (void)store_->commit({.register_now = stored});
+        (void)store_->commit({.register_now = stored, .condition = "starting"});
         counter_.emplace(Detection::both_edges, Level::inactive, default_filter(constant, default_max_kw));
         edges_.clear();
         seqno_ = 1;

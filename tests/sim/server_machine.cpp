@@ -35,8 +35,10 @@ ServerMachine::ServerMachine(const std::filesystem::path& folder, Clocks& clocks
                              Witness& witness, std::vector<ServedMeter> meters, std::uint64_t seed)
     : Machine(folder, clocks, seed), broker_(broker), witness_(witness), meters_(std::move(meters))
 {
-    for (const ServedMeter& meter : meters_)
-        readers_.emplace(meter.keys.down_topic, std::pair(meter.id, crypto::Fernet(meter.keys.down)));
+    for (const ServedMeter& meter : meters_) {
+        const auto& keys = std::get<crypto::MeterKeys>(meter.wire);
+        readers_.emplace(keys.down_topic, std::pair(meter.id, crypto::Fernet(keys.down)));
+    }
     { // meter-server init
         const SqliteLedger made(folder_ / "ledger.sqlite", LedgerAccess::create);
     }

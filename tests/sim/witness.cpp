@@ -177,7 +177,7 @@ void Witness::check_outbox(const MeterId& meter, Truth& truth, std::size_t thinn
     if (thinned == 0)
         return;
     std::set<ReadingKey> left;
-    for (const auto& rows : {store.outbox({}, SIZE_MAX >> 1U), store.held(SIZE_MAX >> 1U)})
+    for (const auto& rows : {store.outbox({}, SIZE_MAX >> 1U), store.held({}, SIZE_MAX >> 1U)})
         for (const Reading& row : rows)
             left.insert(key(row));
     for (const ReadingKey& row : truth.outbox)
