@@ -29,7 +29,8 @@ public:
     static constexpr std::chrono::seconds held_next{
         15}; // to the next few, or once the operator has accepted one
     static constexpr std::size_t held_at_once = 16;
-    static constexpr std::size_t most_confirmed = 1'000; // ranges between two commits; more are confirmed again
+    static constexpr std::size_t most_confirmed =
+        1'000; // ranges between two commits; more are confirmed again
 
     struct Send {
         std::variant<Hello, Reading> message;

@@ -15,9 +15,9 @@ Installs what is missing (by apt, saying what before it does), builds, and runs 
   dev          GCC, warnings are errors: unit and property tests
   asan         clang, AddressSanitizer and UndefinedBehaviorSanitizer; without libgpiod
   fuzz         what strangers and disks may hand us, by libFuzzer with those sanitizers: 20 s a target
-  tsan         clang, ThreadSanitizer
+  tsan         clang, ThreadSanitizer, for what has threads: the bus, the loop, the edge reader
   pi           cross-built for the Pi, run in an emulator; the program asks for no newer C library
-  tidy         clang-tidy
+  tidy         clang-tidy on what both programs share; with --long on everything
   wiring       the sensor circuits simulated, and their drawings
   integration  both programs as a user builds them and a real broker; quickstart.sh
   package      both packages in a clean Debian, their services under a real systemd (as root)
@@ -76,17 +76,18 @@ set_up() {
 
 # A compiler cache is not needed, but used where there is one; it may then serve every folder the project lies in.
 export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros
-build() { # PRESET [COMPILER]
-  local options=()
+build() { # PRESET [COMPILER [TARGET…]]
+  local options=() targets=("${@:3}")
   [ $# -lt 2 ] || options+=("-DCMAKE_C_COMPILER=${2/++/}" "-DCMAKE_CXX_COMPILER=$2")
   ! command -v ccache >/dev/null || options+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
   cmake --preset "$1" "${options[@]}"
-  cmake --build --preset "$1"
+  cmake --build --preset "$1" ${targets[0]:+--target "${targets[@]}"}
 }
+only=() # arguments of ctest that choose tests
 run_ctest() { # PRESET [WRAPPER…]
   local preset=$1
   shift
-  "$@" ctest --preset "$preset" -j "$(nproc)" --no-tests=error --output-junit "$PWD/build/logs/$preset.xml"
+  "$@" ctest --preset "$preset" "${only[@]}" -j "$(nproc)" --no-tests=error --output-junit "$PWD/build/logs/$preset.xml"
 }
 
 stage_format() {
@@ -107,7 +108,8 @@ stage_fuzz() {
   /usr/bin/python3 tests/fuzz/run.py build/asan "${time[@]}"
 }
 stage_tsan() {
-  build tsan clang++
+  build tsan clang++ unit_shared unit_meter_pi live_bus
+  only=(-R '^(unit_shared|unit_meter_pi|live_bus)$')
   # Where the kernel places memory more at random than ThreadSanitizer can follow, it must not.
   if setarch -R true; then run_ctest tsan setarch -R; else run_ctest tsan; fi
 }
@@ -117,7 +119,9 @@ stage_pi() {
 }
 stage_tidy() {
   build asan clang++ # whose precompiled headers clang-tidy can read
-  run-clang-tidy -quiet -p build/asan -j "$(nproc)" "$PWD/(shared|meter-pi|server|tests)/.*\.cpp$"
+  local folders="shared"
+  [ ${#long[@]} -eq 0 ] || folders+="|meter-pi|server|tests"
+  run-clang-tidy -quiet -p build/asan -j "$(nproc)" "$PWD/($folders)/.*\.cpp$"
 }
 stage_wiring() { /usr/bin/python3 tests/wiring/test_circuits.py; }
 stage_integration() {

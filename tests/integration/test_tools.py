@@ -95,7 +95,7 @@ class Doctor(Case):
     def test_a_broker_that_wants_to_know_who_it_is(self):
         findings = self.doctor(lone_meter(self, self.strict_broker("allow_anonymous false").start().url))
         self.assert_health(findings, broker_connects="ok", login="wrong", topics="not_looked_at", server="not_looked_at")
-        self.assertIn("authorize", findings["login"]["found"])
+        self.assertIn("not authorised", findings["login"]["found"])
 
     def test_a_broker_that_does_not_let_it_have_its_topic(self):
         plugin, = glob.glob("/usr/lib/*/mosquitto_dynamic_security.so")  # an acl_file never refuses a subscription
