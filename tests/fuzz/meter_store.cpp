@@ -28,7 +28,7 @@ Reading reading(std::uint64_t sequence)
 void make(const std::filesystem::path& file)
 {
     SqliteMeterStore store(file.parent_path(), StoreAccess::own);
-    store.claim(*MeterId::parse("hall"));
+    store.claim("hall");
     for (std::uint64_t sequence = 1; sequence <= 12; ++sequence)
         (void)store.commit({.register_now = stored(sequence), .reading = reading(sequence)});
     const Refused refused{Epoch{1}, Sequence{3}, RefusalReason::total_fell};
@@ -41,13 +41,13 @@ void make(const std::filesystem::path& file)
 void use(const std::filesystem::path& folder)
 {
     SqliteMeterStore store(folder, StoreAccess::own, 10);
-    store.claim(*MeterId::parse("hall"));
+    store.claim("hall");
     (void)store.load(Source::measured);
     (void)store.load(Source::simulated);
     (void)store.confirmation_token();
     (void)store.condition();
     (void)store.outbox({}, 100);
-    (void)store.held(100);
+    (void)store.held({}, 100);
     const Confirmation confirmed{Epoch{1}, Sequence{1}, Sequence{4}};
     (void)store.commit(
         {.register_now = stored(14), .reading = reading(14), .confirmed = std::span(&confirmed, 1)});

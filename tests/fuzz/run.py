@@ -18,7 +18,7 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
-LARGEST = {"token": 4096, "plaintext": 160, "config": 2048, "trace": 2048, "meter_store": 256, "ledger": 256,
+LARGEST = {"token": 4096, "plaintext": 160, "classic": 64, "config": 2048, "trace": 2048, "meter_store": 256, "ledger": 256,
            "keystore": 2048}  # bytes
 
 

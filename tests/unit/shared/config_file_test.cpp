@@ -162,6 +162,18 @@ BOOST_AUTO_TEST_CASE(what_is_no_toml_is_one_line_with_its_place)
     }
 }
 
+BOOST_AUTO_TEST_CASE(I1_what_is_beyond_ascii_belongs_into_quotes_or_comments)
+{
+    const auto nothing = [](auto&) {};
+    BOOST_TEST(refusal("[meter]\nid = \"a\"\ncurrency = £\n", nothing) ==
+               "m.toml:3: no valid TOML: a character beyond ASCII stands outside of quotes");
+    BOOST_TEST(refusal("a = \"x\"\u00a0\n", nothing).starts_with("m.toml:1: ")); // found by the fuzzer
+    for (const std::string_view good :
+         {"\xef\xbb\xbf[meter]\n", "x = \"£\" # £\n", "x = '£'\n# £", "\"£\" = 1",
+          "x = \"\"\"\n£ \"£\" \\\"\"\"£\"\"\"\n", "x = '''\n'£'\n'''\n", "x = \"a\\\"£\""})
+        BOOST_TEST(!contains(refusal(good, nothing), "beyond ASCII"), good);
+}
+
 BOOST_AUTO_TEST_CASE(I1_deep_nesting_is_refused_not_followed)
 {
     std::string text = "x = ";
