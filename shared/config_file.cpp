@@ -36,12 +36,13 @@ std::size_t end_of_quoted(std::string_view text, std::size_t at)
     const std::string three(3, quote);
     const bool many_lines = text.substr(at, 3) == three;
     for (at += many_lines ? 3 : 1; at < text.size(); ++at) {
-        if (text[at] == '\\' && quote == '"')
+        if (text[at] == '\\' && quote == '"') {
             ++at;
-        else if (many_lines && text.substr(at, 3) == three)
+        } else if (many_lines && text.substr(at, 3) == three) {
             return at + 2;
-        else if (!many_lines && (text[at] == quote || text[at] == '\n'))
+        } else if (!many_lines && (text[at] == quote || text[at] == '\n')) {
             return text[at] == quote ? at : at - 1;
+        }
     }
     return text.size();
 }
@@ -53,13 +54,14 @@ std::optional<std::uint32_t> line_of_stray_character(std::string_view text)
     constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
     for (std::size_t at = text.starts_with(byte_order_mark) ? byte_order_mark.size() : 0; at < text.size();
          ++at) {
-        if (text[at] == '#')
+        if (text[at] == '#') {
             at = std::min(text.find('\n', at), text.size());
-        else if (text[at] == '"' || text[at] == '\'')
+        } else if (text[at] == '"' || text[at] == '\'') {
             at = end_of_quoted(text, at);
-        else if (static_cast<unsigned char>(text[at]) >= 0x80)
+        } else if (static_cast<unsigned char>(text[at]) >= 0x80) {
             return static_cast<std::uint32_t>(
                 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(at), '\n'));
+        }
     }
     return std::nullopt;
 }
@@ -155,9 +157,10 @@ ConfigFile ConfigFile::parse(std::string_view text, const std::filesystem::path&
 {
     auto impl = std::make_shared<Impl>();
     impl->file = name.string();
-    if (const auto line = line_of_stray_character(text))
+    if (const auto line = line_of_stray_character(text)) {
         throw UsageError(fmt::format(
             "{}:{}: no valid TOML: a character beyond ASCII stands outside of quotes", impl->file, *line));
+    }
     try {
         impl->document = std::make_shared<const toml::table>(toml::parse(text));
     } catch (const toml::parse_error& error) {
