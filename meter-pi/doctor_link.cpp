@@ -117,9 +117,10 @@ enum class Reached : std::uint8_t { broker, nobody };
 
 Finding tls(const BrokerSettings& broker, Reached reached)
 {
-    if (broker.url.transport == Transport::plain)
+    if (broker.url.transport == Transport::plain) {
         return not_looked_at(
             "TLS", fmt::format("not used ({}); the readings are sealed all the same", broker.url.text()));
+    }
     const std::string good = "the broker's certificate is trusted and for " + broker.url.host;
     if (reached == Reached::broker)
         return well("TLS", good);
@@ -167,11 +168,12 @@ std::vector<Finding> link(const MeterSettings& settings, const Hello& hello, Mes
     const bool topic_refused = heard.loss.find("topic " + conversation.down_topic()) != std::string::npos;
     const Reached reached = heard.connected || topic_refused ? Reached::broker : Reached::nobody;
     std::vector<Finding> findings{tls(settings.broker, reached)};
-    if (reached == Reached::broker)
+    if (reached == Reached::broker) {
         findings.push_back(well("login", "the broker takes us in"));
-    else
+    } else {
         findings.push_back(wrong("login", heard.loss.empty() ? "the broker does not answer" : heard.loss,
                                  heard.loss.empty() ? "is it an MQTT broker?" : ""));
+    }
     if (heard.connected) {
         findings.push_back(well("topics", "the broker lets us subscribe to " + conversation.down_topic()));
         findings.push_back(
@@ -180,10 +182,11 @@ std::vector<Finding> link(const MeterSettings& settings, const Hello& hello, Mes
                 : server(heard));
         return findings;
     }
-    if (topic_refused)
+    if (topic_refused) {
         findings.push_back(wrong("topics", heard.loss));
-    else
+    } else {
         findings.push_back(not_looked_at("topics", "not logged in"));
+    }
     findings.push_back(not_looked_at("server", "there is no way to it"));
     return findings;
 }

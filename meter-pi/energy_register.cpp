@@ -102,10 +102,11 @@ Greeting EnergyRegister::greet(const State& state)
             begin_epoch(next, Pulses{0}, unnumbered, now_.start);
             return Greeting::first_epoch;
         }
-        if (state.constant == now_.constant)
+        if (state.constant == now_.constant) {
             begin_epoch(next, state.total, Pulses{state.total.value + unnumbered.value}, state.start);
-        else // pulses of another constant cannot be gone on with: their energy becomes the start value
+        } else { // pulses of another constant cannot be gone on with: their energy becomes the start value
             begin_epoch(next, Pulses{0}, unnumbered, energy({state.start, state.total, state.constant}));
+        }
         return Greeting::recovered;
     }
 

@@ -118,10 +118,11 @@ void Meter::take_in_token(const Received& received, SteadyTime now)
         confirmation_token_ = received.payload;
         report::confirmed(*confirmation);
     }
-    if (refusal != nullptr && uplink_.settled_some())
+    if (refusal != nullptr && uplink_.settled_some()) {
         log::warning(
             "the server refused reading {} of epoch {}: {}; it is held: see `meter-server held list`",
             refusal->sequence.value, refusal->epoch.value, text(refusal->reason));
+    }
     if (state)
         take_greeting(*state, now);
 }
@@ -297,9 +298,10 @@ void Meter::send_messages()
             break; // the bus wakes us when there is room again
         unsent_.pop_front();
     }
-    while (unsent_.size() > most_unsent)
+    while (unsent_.size() > most_unsent) {
         unsent_
             .pop_front(); // what is lost here is sent again: readings until confirmed, a Hello until answered
+    }
 }
 
 std::string Meter::condition_of(const Tally& tally) const

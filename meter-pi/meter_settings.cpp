@@ -27,9 +27,10 @@ MeterId read_id(ConfigFile::Table& table)
 {
     const std::string word = table.required_string("id");
     const auto id = MeterId::parse(word);
-    if (!id)
+    if (!id) {
         table.refuse("id",
                      fmt::format("\"{}\": 1 to {} of a-z, 0-9 and - are allowed", word, MeterId::longest));
+    }
     return *id;
 }
 
@@ -61,14 +62,16 @@ std::optional<ClassicTopics> read_wire(ConfigFile::Table& table, MeterConstant c
     ClassicTopics topics;
     topics.up = read_topic(table, "up_topic", topics.up);
     topics.down = read_topic(table, "down_topic", topics.down);
-    if (topics.up == topics.down)
+    if (topics.up == topics.down) {
         table.refuse("down_topic",
                      "the same as up_topic: the meter would take its own readings for confirmations");
-    if (constant != classic_constant)
+    }
+    if (constant != classic_constant) {
         table.refuse("imp_per_kwh",
                      fmt::format("on the classic wire a unit is one flash and is priced as 1 Wh: only {} "
                                  "is possible there",
                                  classic_constant.imp_per_kwh));
+    }
     return topics;
 }
 

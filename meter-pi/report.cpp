@@ -34,10 +34,11 @@ template <typename Content, typename Words>
 void last_confirmation(const std::string& token, const std::optional<Content>& opened, const Words& words)
 {
     line(fmt::format("last confirmation, sealed: {}", token));
-    if (opened)
+    if (opened) {
         line(fmt::format("last confirmation, opened: {}", words(*opened)));
-    else
+    } else {
         line("last confirmation: it does not open with this meter's key");
+    }
 }
 
 } // namespace

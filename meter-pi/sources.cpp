@@ -165,13 +165,15 @@ OpenedSource open_source(const SourceRequest& request, const MeterSettings& sett
     case SourceDecision::simulate:
         break;
     }
-    if (request.kind == SourceKind::replay)
+    if (request.kind == SourceKind::replay) {
         return without_hardware(
             std::make_unique<ReplayEdgeSource>(read_trace_file(request.trace), settings.simulation.speed));
-    if (request.kind == SourceKind::automatic)
+    }
+    if (request.kind == SourceKind::automatic) {
         log::warning(
             "NO SENSOR: this machine has no GPIO line {}; SIMULATING a load, the readings are not real ({})",
             text(settings.gpio.line), gpio_support());
+    }
     return without_hardware(simulated(settings, seed));
 }
 

@@ -351,9 +351,10 @@ SqliteMeterStore::SqliteMeterStore(const std::filesystem::path& folder, StoreAcc
                                    std::size_t outbox_limit)
     : impl_(std::make_unique<Impl>(Impl{folder / "meter.sqlite", access, outbox_limit, {}}))
 {
-    if (access == StoreAccess::look && !std::filesystem::exists(impl_->path))
+    if (access == StoreAccess::look && !std::filesystem::exists(impl_->path)) {
         throw UsageError(
             fmt::format("{}: no meter has run here yet; name its folder with --state", folder.string()));
+    }
     impl_->run([](SQLite::Database&) {});
 }
 
@@ -367,10 +368,11 @@ void SqliteMeterStore::claim(const std::string& owner)
             Impl::note(db, "meter", owner);
         return known;
     });
-    if (!known_owner.empty() && known_owner != owner)
+    if (!known_owner.empty() && known_owner != owner) {
         throw UsageError(
             fmt::format("{} keeps the register of meter {}, not of {}: name another folder with --state",
                         impl_->path.parent_path().string(), known_owner, owner));
+    }
 }
 
 std::string SqliteMeterStore::owner()

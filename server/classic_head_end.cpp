@@ -114,10 +114,11 @@ HeadEndResult ClassicHeadEnd::handle(std::span<const Arrival> arrivals, SteadyTi
             take_in(*found->second, arrivals[place], place, now, wall, result);
     }
     for (auto& [topic, meter] : meters_) {
-        if (meter->confirm_at <= now)
+        if (meter->confirm_at <= now) {
             say(*meter, meter->to_confirm, now, wall, result);
-        else if (meter->repeat_at <= now && meter->confirm_at == SteadyTime::max())
+        } else if (meter->repeat_at <= now && meter->confirm_at == SteadyTime::max()) {
             say(*meter, ledger_.total_of(meter->id), now, wall, result);
+        }
     }
     return result;
 }
@@ -130,26 +131,29 @@ void ClassicHeadEnd::take_in(Meter& meter, const Arrival& arrival, std::size_t p
     const auto opened = arrival.payload.size() <= longest_payload
                             ? meter.fernet.open(arrival.payload)
                             : tl::unexpected(crypto::FernetError::invalid);
-    if (!opened)
+    if (!opened) {
         return trouble(meter, Trouble::wrong_key,
                        "under its topic that its key does not open: someone else publishes there, or the "
                        "other program has another key",
                        wall, result);
+    }
     const auto total = decode_total(opened->plaintext);
-    if (!total)
+    if (!total) {
         return trouble(meter, Trouble::no_total,
                        fmt::format("refused that hold(s) no total but {}; what is wanted is 0 to 2^63-1 in "
                                    "plain digits",
                                    text(total.error())),
                        wall, result);
+    }
 
     const ClassicAppended appended = ledger_.append_total(meter.id, *total, wall); // COMMIT lies in here
-    if (appended.outcome == ClassicOutcome::fell)
+    if (appended.outcome == ClassicOutcome::fell) {
         return trouble(meter, Trouble::fell,
                        fmt::format("refused: the total {} is below the stored {}; an old message, or a meter "
                                    "that lost its total",
                                    total->value, appended.newest.total.value),
                        wall, result);
+    }
     meter.accepted(arrival.payload, now);
     if (appended.outcome == ClassicOutcome::accepted)
         result.admitted.push_back({meter.id, appended.newest, place});

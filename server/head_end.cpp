@@ -122,10 +122,11 @@ void HeadEnd::settle(Batch& batch)
         const auto [meter, arrival, delivery] = batch.origins[place];
         const Settled settled{meter, reading.epoch, reading.sequence};
         const Outcome& outcome = appended[place].outcome;
-        if (std::holds_alternative<Accepted>(outcome))
+        if (std::holds_alternative<Accepted>(outcome)) {
             batch.result.admitted.push_back({meter->id, reading, arrival, Novelty::first_time});
-        else if (std::holds_alternative<Duplicate>(outcome) && delivery == Delivery::retained)
+        } else if (std::holds_alternative<Duplicate>(outcome) && delivery == Delivery::retained) {
             batch.result.admitted.push_back({meter->id, reading, arrival, Novelty::known_already});
+        }
         if (std::holds_alternative<Accepted>(outcome) || std::holds_alternative<Duplicate>(outcome)) {
             batch.confirmed.push_back(settled);
             continue;

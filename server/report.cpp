@@ -257,10 +257,11 @@ std::string reading_row(const LedgerReading& row)
 {
     const Reading& reading = row.reading;
     std::vector<std::string> notes = event_names(reading.events);
-    if (reading.source == Source::unstated)
+    if (reading.source == Source::unstated) {
         notes.emplace_back("time of receipt: the classic wire has no other");
-    else if (reading.clock == Clock::unsynchronised)
+    } else if (reading.clock == Clock::unsynchronised) {
         notes.emplace_back("time of receipt: the meter's clock was not set");
+    }
     if (row.standing != Standing::admitted)
         notes.emplace_back(text(row.standing));
     const std::string line = fmt::format(

@@ -209,9 +209,10 @@ private:
             ++audit.open_rows;
             return;
         }
-        if (number > seals_.size() || seals_[number - 1].meter != meter)
+        if (number > seals_.size() || seals_[number - 1].meter != meter) {
             throw Fault{
                 fmt::format("{} names a seal that is not its meter's", name(audit.meter, row.reading))};
+        }
         Seal& seal = seals_[number - 1];
         seal.chain = hmac_->mac(chain_bytes(seal.chain, row));
         const Mark mark = mark_of(seal.chain);
@@ -235,9 +236,10 @@ private:
             seal.facts.previous_of_meter = previous[seal.meter];
             seal.facts.previous_of_all = previous_of_all;
             seal.facts.chain = seal.chain;
-            if (hmac_->mac(seal_bytes(seal.facts)) != seal.mac)
+            if (hmac_->mac(seal_bytes(seal.facts)) != seal.mac) {
                 throw Fault{fmt::format("meter {}: {} is not what its rows and the seals before it make",
                                         seal.facts.meter.text(), name(seal))};
+            }
             previous[seal.meter] = previous_of_all = seal.mac;
         }
     }
@@ -250,9 +252,10 @@ private:
                             "ledger was put back",
                             text(expected), seals_.size())};
         }
-        if (seals_[expected.number - 1].mac != expected.mac)
+        if (seals_[expected.number - 1].mac != expected.mac) {
             throw Fault{
                 fmt::format("seal {} is another one than the expected {}", expected.number, text(expected))};
+        }
     }
 
     LedgerFile& file_;

@@ -64,11 +64,12 @@ public:
     {
         if (json_) {
             auto rows = nlohmann::ordered_json::array();
-            for (const Finding& finding : all_)
+            for (const Finding& finding : all_) {
                 rows.push_back({{"check", finding.check},
                                 {"health", text(finding.health)},
                                 {"found", finding.found},
                                 {"remedy", finding.remedy}});
+            }
             fmt::print("{}\n", nlohmann::ordered_json{{"ok", all_well(all_)}, {"findings", rows}}.dump());
         }
         return all_well(all_) ? ExitCode::done : ExitCode::failed;

@@ -91,10 +91,11 @@ ExitCode set(const SetOptions& options)
 {
     const MilliwattHours display = display_of(options);
     const MeterSettings settings = read_meter_settings(options.config);
-    if (settings.classic)
+    if (settings.classic) {
         throw UsageError(
             "on the classic wire the total is all there is, and it may not be set: its peer would take a "
             "jump for energy");
+    }
     const std::filesystem::path folder = state_folder(options.state);
     make_private_folder(folder);
     const FolderLock lock(folder, "meter-pi");

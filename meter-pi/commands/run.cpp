@@ -82,11 +82,12 @@ void show_last_total(SqliteMeterStore& store, const crypto::FernetKey& key)
 void refuse_mixing(SqliteMeterStore& store, Source source)
 {
     const auto simulated = store.load(Source::simulated);
-    if (source == Source::measured && simulated && simulated->epoch.value != 0)
+    if (source == Source::measured && simulated && simulated->epoch.value != 0) {
         throw UsageError(
             "this meter has sent simulated units, and on the classic wire a measured total can't be told "
             "apart from them: set up a measured one with `meter-server meter add --wire classic "
             "--up-topic T --down-topic T` and another --state folder");
+    }
 }
 
 StoredRegister register_of(SqliteMeterStore& store, Source source, const MeterSettings& settings)
@@ -94,12 +95,13 @@ StoredRegister register_of(SqliteMeterStore& store, Source source, const MeterSe
     const auto stored = store.load(source);
     if (!stored)
         return {.source = source, .constant = settings.constant};
-    if (value_of(*stored).constant != settings.constant)
+    if (value_of(*stored).constant != settings.constant) {
         throw UsageError(fmt::format(
             "imp_per_kwh is {} in the configuration, but this register was counted at {}: set it back, or, "
             "if "
             "the plate says so, set the register anew: meter-pi register set --kwh NUMBER-ON-THE-DISPLAY",
             settings.constant.imp_per_kwh, value_of(*stored).constant.imp_per_kwh));
+    }
     return *stored;
 }
 
@@ -180,10 +182,11 @@ ExitCode run(const RunOptions& options)
     log::info("meter {}: {} pulses at {} imp/kWh so far, broker {}", settings.id.text(),
               value_of(stored).total.value, settings.constant.imp_per_kwh, settings.broker.url.text());
     const Parts parts{reader, store, bus, loop, service};
-    if (settings.classic)
+    if (settings.classic) {
         run_classic(settings, stored, parts);
-    else
+    } else {
         run_sealed(settings, stored, parts);
+    }
     bus.close();
     return ExitCode::done;
 }

@@ -38,10 +38,11 @@ void print(const StoredRegister& stored)
                value.constant.imp_per_kwh, kilowatt_hours_text(energy(value)));
     if (stored.renewal)
         fmt::print("  set, the server hears of it in a new epoch\n");
-    if (stored.epoch.value == 0)
+    if (stored.epoch.value == 0) {
         fmt::print("  never greeted by a server yet\n");
-    else
+    } else {
         fmt::print("  epoch {}, last reading {}\n", stored.epoch.value, stored.last.value);
+    }
     fmt::print("  quality: {} glitches, {} edges missed by the kernel and healed, {} pulses uncertain\n",
                stored.quality.glitches, stored.quality.missed_edges, stored.quality.uncertain);
 }
@@ -55,10 +56,11 @@ ExitCode status(const StatusOptions& options)
                                        {"condition", store.condition()}};
     for (const Source source : {Source::measured, Source::simulated}) {
         const auto stored = store.load(source);
-        if (stored && options.json)
+        if (stored && options.json) {
             json["registers"].push_back(as_json(*stored));
-        else if (stored)
+        } else if (stored) {
             print(*stored);
+        }
     }
     if (options.json) {
         fmt::print("{}\n", json.dump());

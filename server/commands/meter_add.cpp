@@ -56,27 +56,30 @@ std::optional<ClassicTopics> chosen_topics(const MeterAddOptions& options)
         for (const auto& [given, option] : {std::pair(options.key_file.has_value(), "--key-file"),
                                             std::pair(options.up_topic.has_value(), "--up-topic"),
                                             std::pair(options.down_topic.has_value(), "--down-topic")}) {
-            if (given)
+            if (given) {
                 throw UsageError(
                     fmt::format("{} goes with --wire classic only: the sealed wire's keys and topics are "
                                 "made by meter-server",
                                 option));
+            }
         }
         return std::nullopt;
     }
     ClassicTopics topics;
     topics.up = checked_topic("--up-topic", options.up_topic, topics.up);
     topics.down = checked_topic("--down-topic", options.down_topic, topics.down);
-    if (topics.up == topics.down)
+    if (topics.up == topics.down) {
         throw UsageError(
             fmt::format("--up-topic and --down-topic are both {}: a meter would take its own readings "
                         "for confirmations; name two topics",
                         topics.up));
-    if (MeterConstant{options.imp_per_kwh} != classic_constant)
+    }
+    if (MeterConstant{options.imp_per_kwh} != classic_constant) {
         throw UsageError(
             fmt::format("--imp-per-kwh {}: on the classic wire a unit is one flash and is priced as 1 Wh, "
                         "so it is for meters of {} imp/kWh; leave --wire classic out for this one",
                         options.imp_per_kwh, classic_constant.imp_per_kwh));
+    }
     return topics;
 }
 
