@@ -26,7 +26,7 @@ Finding watched_level(const FoundLine& line, const GpioSettings& settings)
         return source->now() - start >= (dark ? idle_for : lit_at_most);
     };
     while (!enough()) {
-        const auto more = source->read(100ms);
+        const auto more = source->await(100ms);
         edges.insert(edges.end(), more.begin(), more.end());
     }
     return level(source->level_at_start(), edges, source->now() - start);

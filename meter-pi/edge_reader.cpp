@@ -10,31 +10,58 @@
 namespace pulsemeter {
 
 namespace {
-constexpr std::chrono::milliseconds turn{
-    2'000}; // how long a stop may take, and how old an idle meter's watts are
 constexpr std::chrono::seconds reopen_every{2};
+constexpr int most_batches = 64; // at once: a line that never rests must not keep the loop
 } // namespace
 
 EdgeReader::EdgeReader(std::unique_ptr<EdgeSource> first, std::string trouble, Opener open,
-                       const PulseFilter& filter, MeterConstant constant)
-    : source_(std::move(first)), open_(std::move(open)), filter_(filter), constant_(constant)
+                       const PulseFilter& filter, MeterConstant constant, std::chrono::milliseconds turn)
+    : open_(std::move(open)),
+      filter_(filter),
+      constant_(constant),
+      turn_(turn),
+      source_(std::move(first)),
+      trouble_(std::move(trouble)),
+      was_fed_(source_ != nullptr)
 {
-    tally_.sensor_trouble = std::move(trouble);
-    if (source_) {
+    if (source_)
         counter_.emplace(source_->detection(), source_->level_at_start(), filter_);
-        publish();
-    }
     thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
 }
 
 EdgeReader::~EdgeReader() = default;
 
-Tally EdgeReader::tally() const
+Tally EdgeReader::tally()
 {
     const std::lock_guard lock(mutex_);
     if (failure_)
         std::rethrow_exception(failure_);
-    return tally_;
+    Tally tally{.sensor_trouble = trouble_, .was_fed = was_fed_};
+    if (source_) {
+        try {
+            take_in_edges();
+        } catch (const SensorMissing& gone) {
+            tally.sensor_trouble = gone.what(); // the thread sees it as well, and opens the line again
+        }
+    }
+    if (counter_) {
+        tally.pulses = counter_->pulses();
+        tally.quality = counter_->quality();
+    }
+    if (tally.sensor_trouble.empty() && source_)
+        tally.power =
+            estimate_power(constant_, counter_->last_pulse(), counter_->last_spacing(), source_->now());
+    return tally;
+}
+
+void EdgeReader::take_in_edges()
+{
+    for (int batch = 0; batch < most_batches; ++batch) {
+        const auto edges = source_->read();
+        counter_->add(edges);
+        if (edges.size() < EdgeSource::largest_batch)
+            return;
+    }
 }
 
 void EdgeReader::run(const std::stop_token& stop)
@@ -59,17 +86,17 @@ void EdgeReader::count(const std::stop_token& stop)
 {
     try {
         while (!stop.stop_requested()) {
-            counter_->add(source_->read(turn));
-            publish();
+            source_->wait(turn_, stop);
+            const std::lock_guard lock(mutex_);
+            take_in_edges();
             ++turns_;
         }
     } catch (const SensorMissing& gone) {
         log::error("sensor missing: {}; the register keeps its total, counting goes on when the line is back",
                    gone.what());
-        source_.reset();
         const std::lock_guard lock(mutex_);
-        tally_.sensor_trouble = gone.what();
-        tally_.power.reset();
+        source_.reset();
+        trouble_ = gone.what();
     }
 }
 
@@ -77,35 +104,27 @@ void EdgeReader::reopen(const std::stop_token& stop)
 {
     std::mutex mutex;
     std::condition_variable_any pause;
-    std::unique_lock lock(mutex);
-    if (pause.wait_for(lock, stop, reopen_every, [&] { return stop.stop_requested(); }))
+    std::unique_lock pausing(mutex);
+    if (pause.wait_for(pausing, stop, reopen_every, [&] { return stop.stop_requested(); }))
         return;
+    std::unique_ptr<EdgeSource> source;
     try {
-        source_ = open_();
+        source = open_();
     } catch (const std::exception& failure) {
-        const std::lock_guard guard(mutex_);
-        tally_.sensor_trouble = failure.what();
+        const std::lock_guard lock(mutex_);
+        trouble_ = failure.what();
         return;
     }
+    log::info("the sensor's line is there: counting");
+    const std::lock_guard lock(mutex_);
+    source_ = std::move(source);
     if (counter_) {
         counter_->restart(source_->level_at_start());
     } else {
         counter_.emplace(source_->detection(), source_->level_at_start(), filter_);
     }
-    log::info("the sensor's line is there: counting");
-    publish();
-}
-
-void EdgeReader::publish()
-{
-    const auto power =
-        estimate_power(constant_, counter_->last_pulse(), counter_->last_spacing(), source_->now());
-    const std::lock_guard lock(mutex_);
-    tally_.pulses = counter_->pulses();
-    tally_.quality = counter_->quality();
-    tally_.power = power;
-    tally_.sensor_trouble.clear();
-    tally_.was_fed = true;
+    trouble_.clear();
+    was_fed_ = true;
 }
 
 } // namespace pulsemeter

@@ -1,10 +1,12 @@
 // Port: where edges come from: a GPIO line, a simulated household, a recorded trace.
-// One thread, the edge reader, calls read(); it is never delayed by a disk, a network or a cipher.
+// One thread waits for edges, never delayed by a disk, a network or a cipher; any other may read() them meanwhile, one
+// at a time.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <stdexcept>
+#include <stop_token>
 #include <vector>
 
 namespace pulsemeter {
@@ -35,10 +37,20 @@ public:
     [[nodiscard]] virtual Detection detection() const = 0;
     // Read once when the line was taken, after its bias has settled.
     [[nodiscard]] virtual Level level_at_start() const = 0;
-    // Blocks until there are edges, or for `timeout`: then empty. Oldest first. Throws SensorMissing.
-    [[nodiscard]] virtual std::vector<Edge> read(std::chrono::milliseconds timeout) = 0;
+    // Blocks until there may be edges, for `timeout` at most, or until `stop` is requested.
+    virtual void wait(std::chrono::milliseconds timeout, const std::stop_token& stop) = 0;
+    // The edges that are there by now, oldest first, largest_batch at most. Does not block. Throws SensorMissing.
+    [[nodiscard]] virtual std::vector<Edge> read() = 0;
     // The clock of Edge::time.
     [[nodiscard]] virtual std::chrono::nanoseconds now() const = 0;
+
+    static constexpr std::size_t largest_batch = 1024; // the kernel keeps no more
+    // Both, for whoever has but one thread.
+    [[nodiscard]] std::vector<Edge> await(std::chrono::milliseconds timeout)
+    {
+        wait(timeout, {});
+        return read();
+    }
 };
 
 } // namespace pulsemeter

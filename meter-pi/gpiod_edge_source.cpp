@@ -1,8 +1,12 @@
 #include "meter-pi/gpiod_edge_source.hpp"
 
 #include <gpiod.hpp>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <system_error>
 #include <thread>
@@ -12,7 +16,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t event_buffer_size = 1024; // the most that the kernel grants
+constexpr std::size_t event_buffer_size = EdgeSource::largest_batch;
 constexpr std::chrono::milliseconds settling_time = 50ms;
 
 ChipSeen look_at(const std::filesystem::path& path)
@@ -128,9 +132,15 @@ GpiodEdgeSource::GpiodEdgeSource(const FoundLine& line, const GpioSettings& sett
     } catch (const std::system_error& error) {
         throw SensorMissing(line_.chip.string() + ": " + error.what());
     }
+    stop_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (stop_ < 0)
+        throw std::system_error(errno, std::generic_category(), "eventfd");
 }
 
-GpiodEdgeSource::~GpiodEdgeSource() = default;
+GpiodEdgeSource::~GpiodEdgeSource()
+{
+    ::close(stop_);
+}
 
 void GpiodEdgeSource::settle()
 {
@@ -156,11 +166,19 @@ void GpiodEdgeSource::drain()
     }
 }
 
-std::vector<Edge> GpiodEdgeSource::read(std::chrono::milliseconds timeout)
+void GpiodEdgeSource::wait(std::chrono::milliseconds timeout, const std::stop_token& stop)
+{
+    const std::stop_callback end_wait(stop, [this] { ::eventfd_write(stop_, 1); });
+    std::array<pollfd, 2> awaited{{{request_->fd(), POLLIN, 0}, {stop_, POLLIN, 0}}};
+    if (::poll(awaited.data(), awaited.size(), static_cast<int>(timeout.count())) < 0 && errno != EINTR)
+        throw std::system_error(errno, std::generic_category(), "poll");
+}
+
+std::vector<Edge> GpiodEdgeSource::read()
 {
     std::vector<Edge> edges;
     try {
-        if (!request_->wait_edge_events(timeout))
+        if (!request_->wait_edge_events(0ns))
             return edges;
         request_->read_edge_events(*buffer_, event_buffer_size);
     } catch (const std::system_error& error) {

@@ -1,7 +1,7 @@
 // A GPIO line read through libgpiod 2 and the kernel's character device. Owns the line until destroyed; nobody else
 // can take it meanwhile. The kernel keeps up to 1024 edges while nobody reads, drops the oldest, and numbers all.
 // Edges of the first 50 ms, while the bias settles, are left out and not numbered, so that they make no pulse.
-// One thread reads. Times are of CLOCK_MONOTONIC.
+// Times are of CLOCK_MONOTONIC.
 #pragma once
 
 #include "meter-pi/edge_source.hpp"
@@ -33,7 +33,8 @@ public:
 
     [[nodiscard]] Detection detection() const override { return detection_; }
     [[nodiscard]] Level level_at_start() const override { return level_at_start_; }
-    [[nodiscard]] std::vector<Edge> read(std::chrono::milliseconds timeout) override;
+    void wait(std::chrono::milliseconds timeout, const std::stop_token& stop) override;
+    [[nodiscard]] std::vector<Edge> read() override;
     [[nodiscard]] std::chrono::nanoseconds now() const override;
 
 private:
@@ -46,6 +47,7 @@ private:
     std::uint32_t seqno_before_start_ = 0;
     std::unique_ptr<gpiod::line_request> request_;
     std::unique_ptr<gpiod::edge_event_buffer> buffer_;
+    int stop_ = -1; // an eventfd that ends wait()
 };
 
 } // namespace pulsemeter

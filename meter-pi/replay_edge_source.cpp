@@ -33,18 +33,29 @@ Trace read_trace_file(const std::filesystem::path& path)
 
 ReplayEdgeSource::ReplayEdgeSource(Trace trace, std::uint32_t speed, RealTime real)
     : trace_(std::move(trace)),
-      clock_(speed, trace_.edges.empty() ? nanoseconds::zero() : trace_.edges.front().time, std::move(real))
+      clock_(speed, trace_.edges.empty() ? nanoseconds::zero() : trace_.edges.front().time, std::move(real)),
+      due_(next_due())
 {
 }
 
-std::vector<Edge> ReplayEdgeSource::read(std::chrono::milliseconds timeout)
+nanoseconds ReplayEdgeSource::next_due() const
 {
     const bool over = played_ == trace_.edges.size();
-    clock_.sleep_until(over ? nanoseconds::max() / 2 : trace_.edges[played_].time, timeout);
+    return over ? nanoseconds::max() / 2 : trace_.edges[played_].time;
+}
+
+void ReplayEdgeSource::wait(std::chrono::milliseconds timeout, const std::stop_token& stop)
+{
+    clock_.sleep_until(due_, timeout, stop);
+}
+
+std::vector<Edge> ReplayEdgeSource::read()
+{
     const nanoseconds now = clock_.now();
     std::vector<Edge> edges;
     while (played_ < trace_.edges.size() && trace_.edges[played_].time <= now && edges.size() < largest_batch)
         edges.push_back(trace_.edges[played_++]);
+    due_ = next_due();
     return edges;
 }
 

@@ -6,6 +6,7 @@
 #include "meter-pi/simulation_clock.hpp"
 #include "meter-pi/trace.hpp"
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 
@@ -16,20 +17,22 @@ namespace pulsemeter {
 
 class ReplayEdgeSource : public EdgeSource {
 public:
-    static constexpr std::size_t largest_batch = 1024;
-
     // speed: 1 … 1000.
     explicit ReplayEdgeSource(Trace trace, std::uint32_t speed, RealTime real = RealTime::of_this_machine());
 
     [[nodiscard]] Detection detection() const override { return trace_.detection; }
     [[nodiscard]] Level level_at_start() const override { return trace_.level_at_start; }
-    [[nodiscard]] std::vector<Edge> read(std::chrono::milliseconds timeout) override;
+    void wait(std::chrono::milliseconds timeout, const std::stop_token& stop) override;
+    [[nodiscard]] std::vector<Edge> read() override;
     [[nodiscard]] std::chrono::nanoseconds now() const override { return clock_.now(); }
 
 private:
+    [[nodiscard]] std::chrono::nanoseconds next_due() const;
+
     Trace trace_;
     SimulationClock clock_;
     std::size_t played_ = 0;
+    std::atomic<std::chrono::nanoseconds> due_; // the next edge's, for who waits while another reads
 };
 
 } // namespace pulsemeter

@@ -13,19 +13,25 @@ SimulatedEdgeSource::SimulatedEdgeSource(std::unique_ptr<Load> load, SimulationC
       start_(clock_.now()),
       pulse_(load_->next_pulse()),
       next_pulse_(load_->next_pulse()),
-      next_{.time = start_ + pulse_, .level = Level::active, .seqno = 1}
+      next_{.time = start_ + pulse_, .level = Level::active, .seqno = 1},
+      due_(next_.time)
 {
 }
 
-std::vector<Edge> SimulatedEdgeSource::read(std::chrono::milliseconds timeout)
+void SimulatedEdgeSource::wait(std::chrono::milliseconds timeout, const std::stop_token& stop)
 {
-    clock_.sleep_until(next_.time, timeout);
+    clock_.sleep_until(due_, timeout, stop);
+}
+
+std::vector<Edge> SimulatedEdgeSource::read()
+{
     std::vector<Edge> edges;
     const auto now = clock_.now();
     while (next_.time <= now && edges.size() < largest_batch) {
         edges.push_back(next_);
         advance();
     }
+    due_ = next_.time;
     return edges;
 }
 

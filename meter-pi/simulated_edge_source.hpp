@@ -7,6 +7,7 @@
 #include "meter-pi/household.hpp"
 #include "meter-pi/simulation_clock.hpp"
 
+#include <atomic>
 #include <memory>
 #include <optional>
 
@@ -14,13 +15,12 @@ namespace pulsemeter {
 
 class SimulatedEdgeSource : public EdgeSource {
 public:
-    static constexpr std::size_t largest_batch = 1024;
-
     SimulatedEdgeSource(std::unique_ptr<Load> load, SimulationClock clock);
 
     [[nodiscard]] Detection detection() const override { return Detection::both_edges; }
     [[nodiscard]] Level level_at_start() const override { return Level::inactive; }
-    [[nodiscard]] std::vector<Edge> read(std::chrono::milliseconds timeout) override;
+    void wait(std::chrono::milliseconds timeout, const std::stop_token& stop) override;
+    [[nodiscard]] std::vector<Edge> read() override;
     [[nodiscard]] std::chrono::nanoseconds now() const override { return clock_.now(); }
 
 private:
@@ -32,6 +32,7 @@ private:
     std::chrono::nanoseconds pulse_;      // start of the pulse that next_ belongs to
     std::chrono::nanoseconds next_pulse_; // start of the one after
     Edge next_;
+    std::atomic<std::chrono::nanoseconds> due_; // next_'s, for who waits while another reads
 };
 
 } // namespace pulsemeter

@@ -5,12 +5,13 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <stop_token>
 
 namespace pulsemeter {
 
 struct RealTime {
     std::function<std::chrono::nanoseconds()> now;
-    std::function<void(std::chrono::nanoseconds)> sleep;
+    std::function<void(std::chrono::nanoseconds, const std::stop_token&)> sleep;
     [[nodiscard]] static RealTime of_this_machine(); // CLOCK_MONOTONIC
 };
 
@@ -22,8 +23,9 @@ public:
                     RealTime real = RealTime::of_this_machine());
 
     [[nodiscard]] std::chrono::nanoseconds now() const;
-    // Sleeps until the clock shows `time`, but for no more than `longest` of real time.
-    void sleep_until(std::chrono::nanoseconds time, std::chrono::nanoseconds longest) const;
+    // Sleeps until the clock shows `time`, but for no more than `longest` of real time, or until `stop`.
+    void sleep_until(std::chrono::nanoseconds time, std::chrono::nanoseconds longest,
+                     const std::stop_token& stop = {}) const;
 
 private:
     RealTime real_;

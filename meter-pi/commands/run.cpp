@@ -105,6 +105,15 @@ StoredRegister register_of(SqliteMeterStore& store, Source source, const MeterSe
     return *stored;
 }
 
+// How often an idle edge thread comes round: a service manager's watchdog waits for it.
+std::chrono::milliseconds edge_turn(const ServiceManager& service)
+{
+    constexpr std::chrono::milliseconds longest{30'000};
+    const auto limit = service.watchdog_limit();
+    return limit ? std::min(longest, std::chrono::duration_cast<std::chrono::milliseconds>(*limit / 4))
+                 : longest;
+}
+
 struct Parts {
     EdgeReader& reader;
     SqliteMeterStore& store;
@@ -178,7 +187,7 @@ ExitCode run(const RunOptions& options)
     ServiceManager service;
     PahoMessageBus bus(settings.broker, random_client_id(), random_number(), [&loop] { loop.wake(); });
     EdgeReader reader(std::move(opened.first), std::move(opened.trouble), std::move(opened.open),
-                      settings.gpio.own_filter, settings.constant);
+                      settings.gpio.own_filter, settings.constant, edge_turn(service));
     log::info("meter {}: {} pulses at {} imp/kWh so far, broker {}", settings.id.text(),
               value_of(stored).total.value, settings.constant.imp_per_kwh, settings.broker.url.text());
     const Parts parts{reader, store, bus, loop, service};

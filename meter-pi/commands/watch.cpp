@@ -40,7 +40,7 @@ void watch(EdgeSource& source, const WatchOptions& options,
     loop.stop_on_enter();
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(options.seconds.value_or(0));
     while (!loop.stop_requested()) {
-        const auto edges = source.read(200ms);
+        const auto edges = source.await(200ms);
         const bool time_is_up = options.seconds && std::chrono::steady_clock::now() >= end;
         if (step(edges) == Go::end || time_is_up)
             return;

@@ -16,7 +16,7 @@ struct FakeTime {
     {
         return {.now = [this] { return now; },
                 .sleep =
-                    [this](std::chrono::nanoseconds duration) {
+                    [this](std::chrono::nanoseconds duration, const std::stop_token&) {
                         now += duration;
                         longest_sleep = std::max(longest_sleep, duration);
                         ++sleeps;

@@ -63,15 +63,15 @@ BOOST_AUTO_TEST_CASE(it_plays_in_the_trace_s_own_time)
     ReplayEdgeSource source(two_pulses(), 1, time.real_time());
     BOOST_TEST((source.level_at_start() == Level::active));
     BOOST_TEST((source.now() == 7s));
-    const auto first = source.read(10s);
+    const auto first = source.await(10s);
     BOOST_REQUIRE_EQUAL(first.size(), 1U);
     BOOST_TEST((first[0].time == 7s && first[0].seqno == 1));
     BOOST_TEST((time.now == start));
-    BOOST_TEST(source.read(400ms).empty());
+    BOOST_TEST(source.await(400ms).empty());
     BOOST_TEST((time.now == start + 400ms));
-    BOOST_TEST(source.read(10s).size() == 1U);
+    BOOST_TEST(source.await(10s).size() == 1U);
     BOOST_TEST((time.now == start + 1s));
-    BOOST_TEST(source.read(10s).size() == 2U);
+    BOOST_TEST(source.await(10s).size() == 2U);
     BOOST_TEST((source.now() == 9s));
 }
 
@@ -82,7 +82,7 @@ BOOST_AUTO_TEST_CASE(it_plays_faster_if_asked)
     ReplayEdgeSource source(two_pulses(), 100, time.real_time());
     std::size_t edges = 0;
     while (edges < 4)
-        edges += source.read(10s).size();
+        edges += source.await(10s).size();
     BOOST_TEST((time.now == start + 20ms));
     BOOST_TEST((source.now() == 9s));
 }
@@ -92,15 +92,15 @@ BOOST_AUTO_TEST_CASE(after_the_last_edge_it_is_silent_and_its_clock_goes_on)
     FakeTime time;
     ReplayEdgeSource source(two_pulses(), 1, time.real_time());
     time.now += 100s;
-    BOOST_TEST(source.read(1s).size() == 4U);
+    BOOST_TEST(source.await(1s).size() == 4U);
     const int sleeps = time.sleeps;
-    BOOST_TEST(source.read(1s).empty());
-    BOOST_TEST(source.read(1s).empty());
+    BOOST_TEST(source.await(1s).empty());
+    BOOST_TEST(source.await(1s).empty());
     BOOST_TEST(time.sleeps == sleeps + 2);
     BOOST_TEST((source.now() == 109s));
 
     ReplayEdgeSource empty(Trace{}, 1000, time.real_time());
-    BOOST_TEST(empty.read(1s).empty());
+    BOOST_TEST(empty.await(1s).empty());
 }
 
 BOOST_AUTO_TEST_CASE(a_late_reader_gets_bounded_batches)
@@ -113,7 +113,7 @@ BOOST_AUTO_TEST_CASE(a_late_reader_gets_bounded_batches)
     ReplayEdgeSource source(trace, 1, time.real_time());
     time.now += 1h;
     std::size_t edges = 0;
-    for (auto batch = source.read(0ms); !batch.empty(); batch = source.read(0ms)) {
+    for (auto batch = source.await(0ms); !batch.empty(); batch = source.await(0ms)) {
         BOOST_REQUIRE_LE(batch.size(), ReplayEdgeSource::largest_batch);
         edges += batch.size();
     }

@@ -41,7 +41,7 @@ BOOST_AUTO_TEST_CASE(a_pulse_is_two_clean_edges_20_ms_apart)
     BOOST_TEST((source.level_at_start() == Level::inactive));
     std::vector<Edge> edges;
     while (edges.size() < 4)
-        for (const Edge& edge : source.read(10s))
+        for (const Edge& edge : source.await(10s))
             edges.push_back(edge);
     BOOST_REQUIRE_EQUAL(edges.size(), 4U);
     const std::vector<nanoseconds> times{1000ms, 1020ms, 2000ms, 2020ms};
@@ -56,8 +56,8 @@ BOOST_AUTO_TEST_CASE(pulses_are_half_their_spacing_at_most)
 {
     FakeTime time;
     SimulatedEdgeSource source = even_source(time, 8ms);
-    const auto rise = source.read(1s);
-    const auto fall = source.read(1s);
+    const auto rise = source.await(1s);
+    const auto fall = source.await(1s);
     BOOST_REQUIRE_EQUAL(rise.size() + fall.size(), 2U);
     BOOST_TEST((fall[0].time - rise[0].time == 4ms));
 }
@@ -69,13 +69,13 @@ BOOST_AUTO_TEST_CASE(it_wakes_once_an_edge_and_sleeps_no_longer_than_asked)
     const auto end = time.now + 100s;
     std::size_t edges = 0;
     while (time.now < end)
-        edges += source.read(10s).size();
+        edges += source.await(10s).size();
     BOOST_TEST(edges >= 199U);
     BOOST_TEST(time.sleeps <= 201);
 
     SimulatedEdgeSource idle = even_source(time, 1h);
     time.longest_sleep = 0ns;
-    BOOST_TEST(idle.read(700ms).empty());
+    BOOST_TEST(idle.await(700ms).empty());
     BOOST_TEST((time.longest_sleep == 700ms));
 }
 
@@ -88,11 +88,11 @@ BOOST_AUTO_TEST_CASE(the_clock_runs_as_fast_as_asked)
     time.now += 1s;
     BOOST_TEST((source.now() == start + 1000s));
     std::size_t edges = 0;
-    for (auto batch = source.read(0ms); !batch.empty(); batch = source.read(0ms))
+    for (auto batch = source.await(0ms); !batch.empty(); batch = source.await(0ms))
         edges += batch.size();
     BOOST_TEST(edges == 2 * 999U + 1);
     BOOST_TEST(time.sleeps == 0);
-    BOOST_TEST(source.read(1s).size() == 1U);
+    BOOST_TEST(source.await(1s).size() == 1U);
     BOOST_TEST((time.now == start + 1s + 20us));
 }
 
@@ -104,7 +104,7 @@ BOOST_AUTO_TEST_CASE(a_late_reader_loses_nothing_and_gets_bounded_batches)
                          default_filter(MeterConstant{1000}, 43));
     time.now += 1h;
     std::size_t batches = 0;
-    for (auto batch = source.read(0ms); !batch.empty(); batch = source.read(0ms), ++batches) {
+    for (auto batch = source.await(0ms); !batch.empty(); batch = source.await(0ms), ++batches) {
         BOOST_REQUIRE_LE(batch.size(), SimulatedEdgeSource::largest_batch);
         counter.add(batch);
     }
@@ -126,7 +126,7 @@ BOOST_AUTO_TEST_CASE(the_counter_counts_exactly_what_the_models_bring)
                              default_filter(MeterConstant{constant}, 10));
         const auto end = source.now() + 24h;
         while (source.now() < end)
-            counter.add(source.read(1s));
+            counter.add(source.await(1s));
         BOOST_TEST(counter.pulses() + 1 >= planned);
         BOOST_TEST(counter.pulses() <= planned + 1);
         BOOST_TEST((counter.quality() == Quality{}));
