@@ -5,8 +5,6 @@
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
 
-#include <algorithm>
-
 namespace pulsemeter {
 namespace {
 
@@ -14,18 +12,11 @@ constexpr const char* description =
     "Counts the blinks of an electricity meter's LED and sends each total, sealed, to meter-server.\n"
     "Start with the file that meter-server meter add wrote:  meter-pi run --config FILE";
 
-std::string one_line(std::string text)
-{
-    std::replace(text.begin(), text.end(), '\n', ' ');
-    return text;
-}
-
 ExitCode main_of_meter(int argc, char** argv)
 {
     CLI::App program(description, "meter-pi");
     program.set_version_flag("--version",
                              fmt::format("meter-pi {} ({})", PULSEMETER_VERSION, gpio_support()));
-    program.require_subcommand(1);
 
     Action action;
     add_run(program, action);
@@ -35,15 +26,7 @@ ExitCode main_of_meter(int argc, char** argv)
     add_record(program, action);
     add_register(program, action);
 
-    try {
-        program.parse(argc, argv);
-    } catch (const CLI::Success& help_or_version) {
-        program.exit(help_or_version);
-        return ExitCode::done;
-    } catch (const CLI::ParseError& error) {
-        throw UsageError(one_line(error.what()) + " (see meter-pi --help)");
-    }
-    return action();
+    return run_command_line(program, action, argc, argv);
 }
 
 } // namespace

@@ -3,8 +3,6 @@
 
 #include <CLI/CLI.hpp>
 
-#include <algorithm>
-
 namespace pulsemeter {
 namespace {
 
@@ -13,18 +11,10 @@ constexpr const char* description =
     "confirms each.\n"
     "Start with:  meter-server init, then meter-server meter add ID --out FILE, then meter-server run.";
 
-// What the parser would spread over lines, in one.
-std::string one_line(std::string text)
-{
-    std::replace(text.begin(), text.end(), '\n', ' ');
-    return text;
-}
-
 ExitCode main_of_server(int argc, char** argv)
 {
     CLI::App program(description, "meter-server");
     program.set_version_flag("--version", "meter-server " PULSEMETER_VERSION);
-    program.require_subcommand(1);
 
     Action action;
     add_init(program, action);
@@ -45,17 +35,7 @@ ExitCode main_of_server(int argc, char** argv)
     add_broker_status(*broker, action);
     add_broker_listen(*broker, action);
 
-    try {
-        program.parse(argc, argv);
-    } catch (const CLI::Success& help_or_version) {
-        program.exit(help_or_version);
-        return ExitCode::done;
-    } catch (const CLI::ParseError& error) {
-        const auto unknown = program.remaining(true);
-        const std::string what = unknown.empty() ? error.what() : "unknown: " + unknown.front();
-        throw UsageError(one_line(what) + " (see meter-server --help)");
-    }
-    return action();
+    return run_command_line(program, action, argc, argv);
 }
 
 } // namespace

@@ -1,19 +1,9 @@
-// The subcommands of meter-server, one file each. Each function adds its subcommand to the parser; when that
-// one is chosen, its work is left in `action`, so that parsing is over (and its errors are told) before
-// anything is done.
+// The subcommands of meter-server, one file each: each function adds its subcommand to the parser.
 #pragma once
 
-#include "shared/errors.hpp"
-
-#include <functional>
-
-namespace CLI {
-class App;
-}
+#include "shared/command_line.hpp"
 
 namespace pulsemeter {
-
-using Action = std::function<ExitCode()>;
 
 void add_init(CLI::App& parent, Action& action);
 void add_meter_add(CLI::App& parent, Action& action);
