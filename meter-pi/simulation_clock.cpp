@@ -23,7 +23,8 @@ void sleep_or_stop(std::chrono::nanoseconds duration, const std::stop_token& sto
 
 RealTime RealTime::of_this_machine()
 {
-    return {.now = [] { return std::chrono::steady_clock::now().time_since_epoch(); }, .sleep = sleep_or_stop};
+    return {.now = [] { return std::chrono::steady_clock::now().time_since_epoch(); },
+            .sleep = sleep_or_stop};
 }
 
 SimulationClock::SimulationClock(std::uint32_t speed, RealTime real)

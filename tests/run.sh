@@ -186,6 +186,10 @@ for stage in "${stages[@]}"; do
     [ "$failed" -gt 0 ] || failed=1
     close 1
   fi
-  printf ' %d passed in %d s\n' $((passed - before)) $((SECONDS - started))
+  if [ "$passed" -gt "$before" ]; then
+    printf ' %d passed in %d s\n' $((passed - before)) $((SECONDS - started))
+  else
+    printf ' clean in %d s\n' $((SECONDS - started)) # format and tidy look at sources, and count no tests
+  fi
 done
 close 0
