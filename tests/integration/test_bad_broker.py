@@ -122,7 +122,8 @@ class Takeover(Case):
         seconds = time.monotonic() - start
         thief.end()
         print(f"        {times} returns in {seconds:.0f} s")
-        self.assertLessEqual(times, seconds, "more than one reconnect a second")
+        # the row's limit is one a second, which Paho alone keeps; the back-off's waits add up to 7.75 s and more
+        self.assertGreater(seconds, 1.5 * times, "it comes back too often")
         process.wait_err(r"connection lost|another client took over our client id")  # mosquitto 2.0.11 gives no reason
 
     def port_to(self, broker, process):
