@@ -10,7 +10,7 @@ import time
 from evil_bridge import EvilBridge
 from harness import HEALS, SEED, Case, rounds
 from many_meters import add_meters
-from wire import Keys
+from wire import Keys, Peer
 
 STORED = r"reading (\d+): Total"
 CONFIRMED = r"confirmed by the server"
@@ -36,12 +36,12 @@ class BadBroker(Case):
                     meter.run()
             time.sleep(0.02)  # for the honest messages between
         bridge.turn_honest()
-        confirmed = {meter: len(re.findall(CONFIRMED, meter.process.out())) for meter in meters}
+        told = {meter: len(re.findall(CONFIRMED, meter.process.out())) for meter in meters}
 
         def is_settled(meter):
             bridge.turn()
             stored = re.findall(STORED, meter.process.out())
-            return (len(re.findall(CONFIRMED, meter.process.out())) >= confirmed[meter] + 3 and stored
+            return (len(re.findall(CONFIRMED, meter.process.out())) >= told[meter] + 3 and stored
                     and {(1, s) for s in range(1, int(stored[-1]) + 1)} <= set(server.rows(meter.name)))
         for meter in meters:
             self.wait(lambda: is_settled(meter), f"{meter.name} to settle with an honest broker", 3 * HEALS)
@@ -56,7 +56,9 @@ class BadBroker(Case):
                 if kind == "Reading":
                     said[fields["epoch"], fields["sequence"]] = fields["total"]
             rows = {at: row["total_pulses"] for at, row in server.rows(meter.name).items()}
-            self.assertEqual(rows, said, "a row that the meter never sent, or one that was confirmed and is absent")
+            self.assertEqual(rows, said, "a row that the meter never sent, or one that it forgot unconfirmed")
+            confirmed = Peer(self, bridge.sources["down"], keys[meter]).confirmed()
+            self.assertEqual(confirmed - set(rows), set(), "confirmed and absent")
             self.assertEqual(len(rows), meter.register()["sequence"])
             self.assertEqual(meter.register()["epoch"], 1, "a lie was believed")
             status = server.status(meter.name)
