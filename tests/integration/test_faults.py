@@ -15,7 +15,7 @@ STORED = r"reading (\d+): Total"
 CONFIRMED = r"confirmed by the server: readings? (?:\d+ to )?(\d+)"
 QUICK = ("reset", "loss", "half_closed", "delay", "pieces")  # what is noticed at once, or is no reason to reconnect
 FAULTS = (*QUICK, "half_open", "black_hole")
-METERS = 3
+METERS = 5  # the more of them, the fewer faults each has, and the shorter its back-off has become by the end
 HEALS_AMID_FAULTS = 5 * HEALS  # the other program's connection has its faults meanwhile
 
 
@@ -28,12 +28,12 @@ def newest(process, pattern):
 
 
 class Faults(Case):
-    def world(self):
-        """A server and meters, each behind a proxy of its own; they are not started."""
+    def world(self, meters):
+        """A server and so many meters, each behind a proxy of its own; they are not started."""
         self.broker_ = self.broker()
         self.server_proxy = self.proxy()
         self.server_ = self.server(self.server_proxy)
-        self.meters = add_meters(self.server_, [f"meter-{n}" for n in range(METERS)])
+        self.meters = add_meters(self.server_, [f"meter-{n}" for n in range(meters)])
         self.proxies = [self.proxy() for _ in self.meters]
         for meter, proxy in zip(self.meters, self.proxies):
             meter.configure(broker_url=proxy.url)
@@ -45,8 +45,8 @@ class Faults(Case):
         """For a thread: what it draws must not depend on the others."""
         return random.Random(self.random.random())
 
-    def start(self):
-        self.world()
+    def start(self, meters):
+        self.world(meters)
         self.server_.run()
         for meter in self.meters:
             meter.run()
@@ -92,9 +92,10 @@ class Faults(Case):
         self.suffer(rounds(25, 250))
 
     def suffer(self, faults):
-        """Every connection has its faults in a thread of its own, the server's fewer: all the meters wait for it."""
-        self.start()
-        count = [faults - METERS * (faults * 7 // 25)] + [faults * 7 // 25] * METERS
+        """Every connection has its faults in a thread of its own; all the meters wait for the server's."""
+        self.start(METERS)
+        each = faults // (METERS + 1)
+        count = [faults - METERS * each] + [each] * METERS
         plans = [[self.random.choice(FAULTS if LONG else QUICK) for _ in range(number)] for number in count]
         instants = [self.own_random() for _ in plans]
         healed_by = [self.meters, *([meter] for meter in self.meters)]
@@ -131,7 +132,7 @@ class Faults(Case):
 
     def all_at_once(self, fault):
         """Only the keep-alive notices; both programs' connections at once, and again while they reconnect."""
-        self.start()
+        self.start(2)
         for proxy in self.all_proxies():
             proxy.set(fault)
         for proxy in self.all_proxies():
@@ -144,7 +145,7 @@ class Faults(Case):
 
     def test_B1_who_lost_the_broker_comes_back_at_different_times(self):
         """Waits are 500 ms, 1 s, 2 s … of which at most half is chance; load can make them longer, never shorter."""
-        self.world()
+        self.world(3)
         for proxy in self.all_proxies():
             proxy.set("busy")
         self.server_.run(connected=False)
