@@ -43,9 +43,9 @@ void set_tls_options(mqtt::ssl_options& options, const TlsFiles& files)
     }
 }
 
-mqtt::connect_options connect_options(const BrokerSettings& settings)
+// Filled in place too: see Impl::options.
+void set_connect_options(mqtt::connect_options& options, const BrokerSettings& settings)
 {
-    mqtt::connect_options options;
     const MqttVersion version = settings.version;
     options.set_mqtt_version(paho_version(version));
     options.set_automatic_reconnect(false);
@@ -67,7 +67,6 @@ mqtt::connect_options connect_options(const BrokerSettings& settings)
         options.set_user_name(settings.username);
     if (!settings.password_file.empty())
         options.set_password(read_broker_password(settings));
-    return options;
 }
 
 // The one number that says why: a CONNACK's or SUBACK's code, else Paho's own, which is negative. Which of the two
@@ -190,6 +189,7 @@ struct PahoConnection::Impl : mqtt::callback {
 
     const ConnectionNumber number;
     const BrokerSettings settings;
+    mqtt::connect_options options; // all copies of Paho C++ 1.2 point to the properties in here, or have none
     mqtt::ssl_options tls; // Paho C++ 1.2 never copies the CA folder, all copies point to the one in here
     BusInbox& inbox;
     std::atomic<int> window = most_outstanding;
@@ -214,11 +214,11 @@ PahoConnection::~PahoConnection() = default;
 
 bool PahoConnection::connect()
 {
-    mqtt::connect_options options = connect_options(impl_->settings);
+    set_connect_options(impl_->options, impl_->settings);
     if (impl_->settings.url.transport == Transport::tls)
-        options.set_ssl(impl_->tls);
+        impl_->options.set_ssl(impl_->tls);
     try {
-        impl_->client.connect(std::move(options), nullptr, impl_->open_listener);
+        impl_->client.connect(impl_->options, nullptr, impl_->open_listener);
         return true;
     } catch (const mqtt::exception& error) {
         log::debug("connect: {}", error.what());

@@ -56,7 +56,7 @@ set_up() {
   local needed=(g++ cmake ninja-build pkg-config libssl-dev libsqlite3-dev libsqlitecpp-dev libpaho-mqtt-dev
                 libpaho-mqttpp-dev libcli11-dev libtomlplusplus-dev libspdlog-dev libfmt-dev nlohmann-json3-dev
                 libexpected-dev libboost-dev libboost-test-dev librapidcheck-dev mosquitto mosquitto-clients
-                openssl git python3 python3-cryptography python3-paho-mqtt debian-archive-keyring)
+                openssl git iproute2 python3 python3-cryptography python3-paho-mqtt debian-archive-keyring)
   local major
   major=$(. /etc/os-release && echo "${VERSION_ID:-0}")
   [ "$major" = 12 ] || needed+=(libgpiod-dev) # Debian 12 has version 1

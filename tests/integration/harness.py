@@ -152,9 +152,12 @@ class Broker:
     def url(self):
         return f"mqtt://127.0.0.1:{self.port}"
 
+    @staticmethod
+    def program():
+        return shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
+
     def start(self):
-        mosquitto = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
-        self.process = Process(self.case, "mosquitto", [mosquitto, "-c", str(self.config)])
+        self.process = Process(self.case, "mosquitto", [self.program(), "-c", str(self.config)])
         self.case.wait(lambda: listening(self.port), "mosquitto's port", 20, alive=self.process)
         return self
 

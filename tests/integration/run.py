@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Runs the integration tests, several at once (they mostly wait), each in a process of its own.
 
-usage: run.py [[--build] DIR] [--long] [--quickstart] [--jobs N] [-k PATTERN]
+usage: run.py [[--build] DIR] [--long] [--quickstart] [--soak HOURS] [--jobs N] [-k PATTERN]
 """
 import argparse
 import fnmatch
@@ -83,6 +83,7 @@ def main():
                         help="the build folder whose programs are tested (default: build/dev)")
     parser.add_argument("--long", action="store_true", help="the long figures of requirements.md")
     parser.add_argument("--quickstart", action="store_true", help="quickstart.sh too: it builds build/release")
+    parser.add_argument("--soak", metavar="HOURS", type=float, help="for so long everything at once, and nothing else")
     parser.add_argument("--jobs", type=int, default=8, help="tests at once (default: 8; they mostly wait)")
     parser.add_argument("-k", metavar="PATTERN", action="append", help="only tests whose names contain it")
     options = parser.parse_args()
@@ -94,18 +95,23 @@ def main():
     os.environ["PULSEMETER_BUILD"] = str(build)
     os.environ["PULSEMETER_LONG"] = "1" if options.long else "0"
 
+    os.environ["PULSEMETER_SOAK"] = str(options.soak or 0)
+
     loader = unittest.TestLoader()
     names = sorted(tests_in(loader.discover(str(HERE))))
     if loader.errors:
         sys.exit("\n".join(loader.errors))
     if not options.quickstart:
         names = [name for name in names if not name.startswith("test_quickstart.")]
+    names = [name for name in names if name.startswith("test_soak.") == (options.soak is not None)]
     if options.k:
         names = [name for name in names if any(fnmatch.fnmatchcase(name, f"*{word}*") for word in options.k)]
     # the slow ones first, so that none of them is alone at the end
-    names.sort(key=lambda name: not any(word in name for word in ("killed_9", "kill_9", "D4", "D6", "quickstart")))
+    slow = ("killed_9", "kill_9", "D4", "D6", "quickstart", "B1", "D5")
+    names.sort(key=lambda name: not any(word in name for word in slow))
 
-    return run_all(names, options.jobs, LONG_TEST_LIMIT if options.long or options.quickstart else TEST_LIMIT)
+    limit = LONG_TEST_LIMIT if options.long or options.quickstart else TEST_LIMIT
+    return run_all(names, options.jobs, limit + 3600 * (options.soak or 0))
 
 
 def run_all(names, jobs, limit):

@@ -131,7 +131,7 @@ class Hostile(Case):
         self.server_.process.wait_err(r"hall.*key|key.*hall")
         self.check_unmoved()
 
-    def test_B2_a_retained_reading_cleared_or_replaced(self):
+    def test_B2_B3_a_retained_reading_cleared_or_replaced(self):
         self.tap_.publish(self.keys.up_topic, b"", retain=True)
         self.tap_.publish(self.keys.up_topic, b"", retain=True)
         self.tap_.publish(self.keys.down_topic, b"", retain=True)

@@ -1,8 +1,11 @@
-"""Row D6: any start order, each part restarted alone; no restart of another is ever needed. Row D4, short."""
+"""Row D6: any start order, each part restarted alone; no restart of another is ever needed. Row D4: broker wiped."""
 import itertools
 import re
+import time
+from collections import Counter
 
 from harness import HEALS, Case, rounds
+from wire import Keys, Peer
 
 CONFIRMED = r"confirmed by the server: readings? (?:\d+ to )?(\d+)"
 STORED = r"hall  reading (\d+): "
@@ -79,6 +82,35 @@ class Restarts(Case):
             meter.process.stop()
         self.assertEqual(meter.register()["epoch"], 1)
         self.wait_equal_totals(server, meter)
+
+    def test_D2_D4_any_of_the_three_killed_9_at_random_points_and_the_broker_wiped(self):
+        """Row D4's 20 at least, with the programs among the dead: also while another is still away or coming back."""
+        broker, server, meter = self.three(persistent=True)
+        parts = {"broker": broker, "server": server, "meter": meter}
+        starts = {"broker": broker.start, "server": lambda: server.run(connected=False), "meter": meter.run}
+        keys, tap = Keys.of(meter), self.tap(broker)
+        server.run()
+        meter.run()
+        self.wait_for_a_new_confirmation()
+        told = Counter()
+        for _ in range(rounds(30, 300)):
+            time.sleep(self.random.uniform(0, 1))  # any instant will do, so this is no wait for anything
+            dead = self.random.sample(sorted(parts), self.random.randint(1, 3))
+            for name in dead:
+                parts[name].process.kill()
+            if "broker" in dead:
+                broker.wipe()
+            told.update(dead)
+            confirmed = Peer(self, tap, keys).confirmed()
+            self.assertEqual(confirmed - set(server.rows()), set(), f"confirmed and absent\n{self.tails()}")
+            for name in self.random.sample(dead, len(dead)):
+                starts[name]()
+        meter.process.wait_out(STORED)
+        self.wait_for_a_new_confirmation()
+        self.wait_for_the_backlog()
+        self.check_the_end()
+        self.assertGreaterEqual(told["broker"], rounds(10, 200), "so many by every seed")
+        print(f"        killed: {', '.join(f'{n} × {name}' for name, n in sorted(told.items()))}")
 
     def test_D4_broker_killed_and_its_data_wiped(self):
         broker, server, meter = self.three(persistent=True)

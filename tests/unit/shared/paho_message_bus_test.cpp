@@ -177,6 +177,24 @@ BOOST_AUTO_TEST_CASE(B1_a_broker_that_never_answers_is_given_up)
     program.bus.tick(retry); // connects anew; destroyed in the middle of it
 }
 
+BOOST_AUTO_TEST_CASE(I2_a_broker_of_version_5_is_told_what_is_too_large_and_too_much)
+{
+    const LoopbackPort port;
+    BOOST_REQUIRE(::listen(port.socket(), 100) == 0);
+    World world;
+    Program program(world.loop, port.settings());
+    program.bus.tick(steady_clock::now());
+    const int accepted = ::accept4(port.socket(), nullptr, nullptr, SOCK_CLOEXEC);
+    std::array<char, 1000> packet{};
+    const ssize_t size = ::read(accepted, packet.data(), packet.size());
+    ::close(accepted);
+    BOOST_REQUIRE(size > 0);
+    const std::string connect(packet.data(), static_cast<std::size_t>(size));
+    BOOST_TEST(contains(connect, bytes({0x11, 0, 0, 0, 0})));    // session expiry: at once
+    BOOST_TEST(contains(connect, bytes({0x21, 0x03, 0xe8})));    // receive maximum: 1000
+    BOOST_TEST(contains(connect, bytes({0x27, 0, 0x01, 0, 0}))); // maximum packet size: 64 KiB
+}
+
 BOOST_AUTO_TEST_CASE(B1_the_wait_doubles_up_to_half_a_minute)
 {
     const LoopbackPort port;
