@@ -45,8 +45,8 @@ def cpu_us(pid):
     return per_thread(pid, "schedstat", lambda text: int(text.split()[0])) / 1e3
 
 
-def resident_mb(pid):
-    return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text()).group(1)) / 1024
+def memory_mb(pid, kind):
+    return int(re.search(rf"{kind}:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text()).group(1)) / 1024
 
 
 class Measuring(harness.Case):
@@ -90,7 +90,8 @@ class Measuring(harness.Case):
         time.sleep(OPTIONS.window)
         found["wake-ups a second, idle"] = (wake_ups(process.pid) - woken) / OPTIONS.window
         idle_us = (cpu_us(process.pid) - used) / OPTIONS.window
-        found["RSS, MB"] = resident_mb(process.pid)
+        found["RSS, MB"] = memory_mb(process.pid, "VmRSS")
+        found["of it not shared with files, MB"] = memory_mb(process.pid, "RssAnon")
         process.stop()
 
         process, _ = self.start(name, "busy", 10)
