@@ -311,8 +311,11 @@ BOOST_AUTO_TEST_CASE(a_state_folder_is_there_or_can_be_made)
     BOOST_TEST((health(folder.path() / "new" / "meter") == Health::well));
     BOOST_TEST(!fs::exists(folder.path() / "new"));
     std::ofstream(folder.path() / "file").put('x');
-    BOOST_TEST((health(folder.path() / "file") == Health::wrong));
-    BOOST_TEST((health(folder.path() / "file" / "meter") == Health::wrong));
+    for (const fs::path& state : {folder.path() / "file", folder.path() / "file" / "meter"}) {
+        const Finding finding = by_name(doctor::state(state, nullptr)).at("state folder");
+        BOOST_TEST(is(finding, Health::wrong));
+        BOOST_TEST(finding.found == (folder.path() / "file").string() + " is no folder");
+    }
     fs::permissions(folder.path(), fs::perms::owner_read | fs::perms::owner_exec);
     {
         const NobodySpecial caller; // root may do what the mode forbids
