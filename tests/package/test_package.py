@@ -41,7 +41,7 @@ try_it("new-namespace", syscall($unshare, 0x10000000) != -1);
 try_it("packet-socket", socket(my $packet, 17, SOCK_RAW, 0));
 try_it("netlink-socket", socket(my $netlink, 16, SOCK_RAW, 0));
 try_it("internet-socket", socket(my $tcp, AF_INET, SOCK_STREAM, 0));
-try_it("listen", socket(HEARD, AF_INET, SOCK_STREAM, 0) && bind(HEARD, sockaddr_in(12345, INADDR_ANY)) && listen(HEARD, 1));
+try_it("listen", socket(HEARD, AF_INET, SOCK_STREAM, 0) && bind(HEARD, sockaddr_in(0, INADDR_ANY)) && listen(HEARD, 1));
 try_it("write-etc", open(my $etc, ">", "/etc/probe"));
 try_it("write-other-state", open(my $var, ">", "/var/lib/probe"));
 try_it("write-null", open(my $null, ">", "/dev/null"));
