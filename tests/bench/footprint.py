@@ -115,13 +115,14 @@ class Measuring(harness.Case):
         process.wait_out("confirmed by the server", count=first + int(OPTIONS.window))
         last, after = count()
         part, readings = after[len(before):], last - first
-        syncs = len(re.findall(r"\bf(?:data)?sync\(", part))
-        written = sum(map(int, re.findall(r"\bpwrite64\(.*\) = (\d+)", part)))
+        before_sync = re.split(r"\bf(?:data)?sync\(", part)
+        syncs, commits = len(before_sync) - 1, before_sync[1:-1]  # whole ones, a reading each
+        written = sum(map(int, re.findall(r"\bpwrite64\(.*\) = (\d+)", "".join(commits)))) / len(commits)
         child, = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         os.kill(int(child), 15)
         process.wait_exit()
         return {"syncs a day": syncs / readings * READINGS_A_DAY,
-                "written to the card a day, MB": written / readings * READINGS_A_DAY / 1e6}
+                "written to the card a day, MB": written * READINGS_A_DAY / 1e6}
 
 
 def main():
