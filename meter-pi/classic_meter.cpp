@@ -76,6 +76,8 @@ void ClassicMeter::take_in_bus_events()
             complain(loss->reason + "; the total is kept and sent later");
             connected_ = false;
             uplink_.disconnected();
+        } else if (const auto* denied = std::get_if<PublishDenied>(&event)) {
+            log::warning("{}", denied->reason);
         } else {
             take_in(std::get<Received>(event));
         }

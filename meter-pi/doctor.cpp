@@ -1,6 +1,5 @@
 #include "meter-pi/doctor.hpp"
 
-#include "meter-pi/host.hpp"
 #include "meter-pi/kilowatt_hours.hpp"
 #include "meter-pi/sqlite_meter_store.hpp"
 #include "shared/files.hpp"
@@ -176,13 +175,13 @@ std::optional<std::string> running_meter(const fs::path& state)
     }
 }
 
-std::vector<Finding> host()
+Finding clock(Clock clock)
 {
-    if (pulsemeter::host::clock() == Clock::synchronised)
-        return {well("clock", "synchronised")};
-    return {wrong("clock",
-                  "not synchronised, so the times of readings are not to be trusted (counting goes on)",
-                  "sudo timedatectl set-ntp true, then wait a minute")};
+    if (clock == Clock::synchronised)
+        return well("clock", "synchronised");
+    return wrong("clock",
+                 "not synchronised, so the times of readings are not to be trusted (counting goes on)",
+                 "sudo timedatectl set-ntp true, then wait a minute");
 }
 
 Finding free_space(std::uint64_t bytes)

@@ -28,8 +28,7 @@ struct Configuration {
 // "meter-pi (pid 123)" while one runs on the folder; by its lock file and /proc, so that the lock is never touched.
 [[nodiscard]] std::optional<std::string> running_meter(const std::filesystem::path& state);
 
-// clock
-[[nodiscard]] std::vector<Finding> host();
+[[nodiscard]] Finding clock(Clock clock);
 
 // state folder, file modes, free space, running, register, held readings. Without settings, but for whose it is.
 [[nodiscard]] std::vector<Finding> state(const std::filesystem::path& folder, const MeterSettings* settings);

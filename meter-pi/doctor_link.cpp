@@ -23,7 +23,8 @@ Time now()
 
 struct Heard {
     bool connected = false;
-    std::string loss; // why the connection failed or ended
+    std::string loss;   // why the connection failed or ended
+    std::string denial; // why the broker does not pass on what we say
     std::optional<State> state;
 };
 
@@ -51,7 +52,7 @@ public:
         bus_.subscribe(down_topic_);
         Time end = now() + patience;
         Time hello_at = Time::max();
-        while (!heard.state && heard.loss.empty() && now() < end && !loop_.stop_requested()) {
+        while (!over(heard) && now() < end && !loop_.stop_requested()) {
             const Time bus_deadline = bus_.tick(now());
             for (const BusEvent& event : bus_.take())
                 take_in(event, heard);
@@ -65,19 +66,26 @@ public:
                 say_hello();
                 hello_at = now() + hello_again;
             }
-            if (!heard.state && heard.loss.empty())
+            if (!over(heard))
                 loop_.wait_until(std::min({bus_deadline, hello_at, end}));
         }
         return heard;
     }
 
 private:
+    [[nodiscard]] static bool over(const Heard& heard)
+    {
+        return heard.state || !heard.loss.empty() || !heard.denial.empty();
+    }
+
     void take_in(const BusEvent& event, Heard& heard)
     {
         if (std::holds_alternative<Connected>(event)) {
             heard.connected = true;
         } else if (const auto* loss = std::get_if<Disconnected>(&event)) {
             heard.loss = loss->reason;
+        } else if (const auto* denied = std::get_if<PublishDenied>(&event)) {
+            heard.denial = denied->reason;
         } else if (const auto* received = std::get_if<Received>(&event);
                    received->payload.size() == sealed_size) {
             const auto opened = open_.open(received->payload);
@@ -170,9 +178,16 @@ std::vector<Finding> link(const MeterSettings& settings, const Hello& hello, Mes
     std::vector<Finding> findings{tls(settings.broker, reached)};
     if (reached == Reached::broker) {
         findings.push_back(well("login", "the broker takes us in"));
+    } else if (!all_well(findings)) {
+        findings.push_back(not_looked_at("login", "TLS stands before it"));
     } else {
         findings.push_back(wrong("login", heard.loss.empty() ? "the broker does not answer" : heard.loss,
                                  heard.loss.empty() ? "is it an MQTT broker?" : ""));
+    }
+    if (!heard.denial.empty()) {
+        findings.push_back(wrong("topics", heard.denial));
+        findings.push_back(not_looked_at("server", "there is no way to it"));
+        return findings;
     }
     if (heard.connected) {
         findings.push_back(well("topics", "the broker lets us subscribe to " + conversation.down_topic()));

@@ -91,6 +91,8 @@ void Meter::take_in_bus_events(SteadyTime now)
                 log::warning("{}; readings are kept and sent later", loss->reason);
             uplink_.disconnected();
             unsent_.clear();
+        } else if (const auto* denied = std::get_if<PublishDenied>(&event)) {
+            log::warning("{}", denied->reason);
         } else {
             take_in_token(std::get<Received>(event), now);
         }

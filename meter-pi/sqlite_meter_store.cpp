@@ -19,6 +19,8 @@ namespace {
 constexpr int application_id = 0x504d4d31; // "PMM1": a pulsemeter meter's store
 constexpr int layout = 1;
 
+// Each page that an interval changes is 4 KiB more on the card. So the confirmation lies beside the register, whose page is
+// written anyway, and the notes change hardly ever.
 constexpr const char* schema = R"(
 CREATE TABLE register (
     source     INTEGER PRIMARY KEY,
@@ -30,7 +32,8 @@ CREATE TABLE register (
     start      INTEGER NOT NULL,
     glitches   INTEGER NOT NULL,
     missed     INTEGER NOT NULL,
-    uncertain  INTEGER NOT NULL
+    uncertain  INTEGER NOT NULL,
+    confirmation TEXT
 ) STRICT;
 CREATE TABLE outbox (
     epoch      INTEGER NOT NULL,
@@ -131,13 +134,15 @@ struct SqliteMeterStore::Impl {
     void open();
     void make_tables();
     void settle();
+    void bring_up_to_date();
     // Runs `body` on an open database; a failure closes it, so that the next call starts anew. A failing disk does not:
     // the connection's index of the log ends before the commit that failed, while a new one would find that commit in
     // the log, unsynced, and take it for done. The next commit writes over it.
     template <typename Body>
     auto run(const Body& body) -> decltype(body(*database));
 
-    static void save(SQLite::Database& db, const StoredRegister& stored);
+    static void save(SQLite::Database& db, const StoredRegister& stored,
+                     const std::optional<std::string>& confirmation);
     static void save_renewal(SQLite::Database& db, const StoredRegister& stored);
     static std::optional<Renewal> load_renewal(SQLite::Database& db, Source source);
     void append(SQLite::Database& db, const Reading& reading);
@@ -158,6 +163,10 @@ void SqliteMeterStore::Impl::open()
     SQLite::Database& db = *database;
     const int owner = db.execAndGet("PRAGMA application_id").getInt();
     const bool empty = db.execAndGet("SELECT count(*) FROM sqlite_schema").getInt() == 0;
+    if (!empty && owner != application_id)
+        throw SQLite::Exception("it belongs to another program", SQLITE_NOTADB);
+    if (!empty && db.execAndGet("PRAGMA user_version").getInt() != layout)
+        throw SQLite::Exception("it was written by another version of meter-pi", SQLITE_NOTADB);
     if (access == StoreAccess::own) {
         // EXTRA is FULL to a log, and to the journal that the change to a log makes once it also syncs that journal's
         // deletion: one that a power cut brought back would undo the whole file.
@@ -166,14 +175,10 @@ void SqliteMeterStore::Impl::open()
         if (empty)
             make_tables();
         settle();
-        db.exec(renewal_schema);
+        bring_up_to_date();
     }
     if (access == StoreAccess::look && empty)
         throw UsageError(fmt::format("{}: no meter has run here yet", path.string()));
-    if (!empty && owner != application_id)
-        throw SQLite::Exception("it belongs to another program", SQLITE_NOTADB);
-    if (!empty && db.execAndGet("PRAGMA user_version").getInt() != layout)
-        throw SQLite::Exception("it was written by another version of meter-pi", SQLITE_NOTADB);
     const std::string verdict = db.execAndGet("PRAGMA quick_check(1)").getString();
     if (verdict != "ok")
         throw SQLite::Exception(verdict, SQLITE_CORRUPT);
@@ -201,6 +206,17 @@ void SqliteMeterStore::Impl::settle()
             throw SQLite::Exception("its log could not be written back", SQLITE_BUSY);
     }
     database->exec(fmt::format("PRAGMA user_version = {}", layout)); // the first commit to the new log
+}
+
+// What stores of an earlier meter-pi do not have.
+void SqliteMeterStore::Impl::bring_up_to_date()
+{
+    SQLite::Database& db = *database;
+    db.exec(renewal_schema);
+    const char* const is_there =
+        "SELECT count(*) FROM pragma_table_info('register') WHERE name = 'confirmation'";
+    if (db.execAndGet(is_there).getInt() == 0)
+        db.exec("ALTER TABLE register ADD COLUMN confirmation TEXT");
 }
 
 template <typename Body>
@@ -236,9 +252,13 @@ auto SqliteMeterStore::Impl::run(const Body& body) -> decltype(body(*database))
     }
 }
 
-void SqliteMeterStore::Impl::save(SQLite::Database& db, const StoredRegister& stored)
+// Without a new confirmation the last one stays.
+void SqliteMeterStore::Impl::save(SQLite::Database& db, const StoredRegister& stored,
+                                  const std::optional<std::string>& confirmation)
 {
-    SQLite::Statement row(db, "INSERT OR REPLACE INTO register VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    SQLite::Statement row(db,
+                          "INSERT OR REPLACE INTO register VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, "
+                          "ifnull(?11, (SELECT confirmation FROM register WHERE source = ?1)))");
     row.bind(1, static_cast<int>(stored.source));
     row.bind(2, std::int64_t{stored.epoch.value});
     row.bind(3, number(stored.last.value));
@@ -249,7 +269,15 @@ void SqliteMeterStore::Impl::save(SQLite::Database& db, const StoredRegister& st
     row.bind(8, std::int64_t{stored.quality.glitches});
     row.bind(9, std::int64_t{stored.quality.missed_edges});
     row.bind(10, std::int64_t{stored.quality.uncertain});
+    if (confirmation)
+        row.bind(11, *confirmation);
     row.exec();
+    if (confirmation) {
+        SQLite::Statement older(
+            db, "UPDATE register SET confirmation = NULL WHERE source <> ? AND confirmation IS NOT NULL");
+        older.bind(1, static_cast<int>(stored.source));
+        older.exec();
+    }
     save_renewal(db, stored);
 }
 
@@ -413,8 +441,10 @@ Epoch SqliteMeterStore::highest_epoch()
 
 std::optional<std::string> SqliteMeterStore::confirmation_token()
 {
-    auto token = impl_->run([](SQLite::Database& db) { return Impl::noted(db, "confirmation"); });
-    return token.empty() ? std::nullopt : std::optional(std::move(token));
+    return impl_->run([](SQLite::Database& db) -> std::optional<std::string> {
+        SQLite::Statement row(db, "SELECT confirmation FROM register WHERE confirmation IS NOT NULL");
+        return row.executeStep() ? std::optional(row.getColumn(0).getString()) : std::nullopt;
+    });
 }
 
 std::string SqliteMeterStore::condition()
@@ -427,7 +457,7 @@ std::size_t SqliteMeterStore::commit(const StoreChange& change)
     return impl_->run([&](SQLite::Database& db) {
         SQLite::Transaction transaction(db);
         std::size_t rows = impl_->rows;
-        impl_->save(db, change.register_now);
+        Impl::save(db, change.register_now, change.confirmation_token);
         for (const Confirmation& range : change.confirmed) {
             SQLite::Statement forget(db, "DELETE FROM outbox WHERE epoch = ? AND sequence BETWEEN ? AND ?");
             forget.bind(1, std::int64_t{range.epoch.value});
@@ -449,9 +479,8 @@ std::size_t SqliteMeterStore::commit(const StoreChange& change)
             impl_->append(db, *change.reading);
             rows += 1 - thinned;
         }
-        if (change.confirmation_token)
-            Impl::note(db, "confirmation", *change.confirmation_token);
-        Impl::note(db, "condition", change.condition);
+        if (Impl::noted(db, "condition") != change.condition)
+            Impl::note(db, "condition", change.condition);
         transaction.commit();
         impl_->rows = rows;
         return thinned;

@@ -93,6 +93,8 @@ void Server::take_events(SteadyTime now)
                 waiting_.push_back(std::move(*message));
         } else if (const auto* loss = std::get_if<Disconnected>(&event)) {
             tell_disconnected(loss->reason, now);
+        } else if (const auto* denied = std::get_if<PublishDenied>(&event)) {
+            log::warning("{}", denied->reason);
         } else {
             tell_connected(now);
         }

@@ -22,7 +22,10 @@ struct Received {
     int qos = 0;
     bool retained = false;
 };
-using BusEvent = std::variant<Connected, Disconnected, Received>;
+struct PublishDenied {
+    std::string reason;
+}; // for people: names the topic. The connection is good, and others of its topics may be. MQTT 5 only
+using BusEvent = std::variant<Connected, Disconnected, Received, PublishDenied>;
 
 enum class Retain : bool { no, yes };
 

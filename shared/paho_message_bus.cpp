@@ -304,8 +304,8 @@ void PahoMessageBus::Impl::handle(const PublishRefused& refused, Time now)
 {
     if (refused.connection != number || now < next_refusal_told)
         return;
-    log::warning("{}: publishing to topic {}: {}", settings.url.text(), refused.topic,
-                 topic_reason(refused.code, settings));
+    events.emplace_back(PublishDenied{fmt::format("{}: publishing to topic {}: {}", settings.url.text(),
+                                                  refused.topic, topic_reason(refused.code, settings))});
     next_refusal_told = now + between_warnings;
 }
 

@@ -25,7 +25,8 @@ Installs what is missing (by apt, saying what before it does), builds, and runs 
 
   --quick      format and dev only
   --only STAGE that stage only
-  --long       with the long figures of the requirements (integration, hil); the fuzzers for ten minutes each
+  --long       with the long figures of the requirements (integration, hil); the fuzzers for ten minutes each; the
+               server's package for the Pi
 
 Ends at the first stage that fails. What each stage printed lies in build/logs/STAGE.log.
 The last line counts tests: "N passed, N failed". What was skipped is listed and counts as neither.
@@ -135,7 +136,7 @@ stage_package() {
     rm -f build/"$preset"/*.deb
     (cd build/"$preset" && cpack)
   done
-  /usr/bin/python3 tests/package/test_package.py build/release build/pi build/package/clean.tar
+  /usr/bin/python3 tests/package/test_package.py "${long[@]}" build/release build/pi build/package/clean.tar
 }
 stage_hil() {
   build release

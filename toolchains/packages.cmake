@@ -2,6 +2,8 @@
 #   preset pi        pulsemeter-meter_VERSION_arm64.deb (with -D PULSEMETER_SERVER=ON the server's as well)
 #   preset release   pulsemeter-server_VERSION_amd64.deb
 # On Debian 12 a meter-pi for this machine is left out: it links a libgpiod that no package of Debian 12 brings.
+# Whoever builds a package is nobody that its users could write to, and the project has no mailbox: a name under .invalid
+# (RFC 2606), which can never be somebody else's. A distributor sets an address that is read.
 set(PULSEMETER_CONTACT "The pulsemeter authors <authors@pulsemeter.invalid>" CACHE STRING
     "Whom the packages name as their maintainer")
 
@@ -21,6 +23,17 @@ function(pulsemeter_package component)
                    FILE_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
     list(APPEND scripts ${made}/${script})
   endforeach()
+  set(linked "")
+  if(PULSEMETER_STATIC)
+    set(linked "Comment:
+ Linked into the programs for the Pi, each with its licence: Eclipse Paho C and C++
+ (EPL-2.0 or EDL-1.0), OpenSSL (Apache-2.0), libgpiod (LGPL-2.1-or-later), SQLite
+ (public domain), Boost (BSL-1.0), CLI11 (BSD-3-clause), tl::expected (CC0-1.0),
+ SQLiteCpp, fmt, spdlog, toml++ and nlohmann-json (Expat). Their texts are in the
+ Debian packages of these libraries; the sources of pulsemeter can be linked with
+ others of them anew.
+")
+  endif()
   foreach(file IN ITEMS copyright changelog)
     configure_file(${PROJECT_SOURCE_DIR}/toolchains/debian/${file}.in ${made}/${file} @ONLY)
   endforeach()

@@ -87,7 +87,7 @@ ExitCode examine(const DoctorOptions& options)
     Report report(options.json);
     const doctor::Configuration read = doctor::configuration(options.config);
     report.add(read.findings);
-    report.add(doctor::host());
+    report.add({doctor::clock(host::clock())});
     report.add(doctor::state(folder, read.settings ? &*read.settings : nullptr));
     if (!read.settings)
         return report.end();

@@ -56,7 +56,7 @@ void listen(MessageBus& bus, EventLoop& loop, std::optional<Traffic>& traffic, c
                     log::warning("{}; trying again", loss->reason);
                     next_trouble_told = steady_clock::now() + trouble_told_every;
                 }
-            } else {
+            } else if (std::holds_alternative<Connected>(event)) {
                 log::info("listening to {}; Enter or Ctrl-C ends", what);
             }
         }

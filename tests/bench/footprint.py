@@ -45,8 +45,8 @@ def cpu_us(pid):
     return per_thread(pid, "schedstat", lambda text: int(text.split()[0])) / 1e3
 
 
-def resident_mb(pid):
-    return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text()).group(1)) / 1024
+def memory_mb(pid, kind):
+    return int(re.search(rf"{kind}:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text()).group(1)) / 1024
 
 
 class Measuring(harness.Case):
@@ -90,7 +90,8 @@ class Measuring(harness.Case):
         time.sleep(OPTIONS.window)
         found["wake-ups a second, idle"] = (wake_ups(process.pid) - woken) / OPTIONS.window
         idle_us = (cpu_us(process.pid) - used) / OPTIONS.window
-        found["RSS, MB"] = resident_mb(process.pid)
+        found["RSS, MB"] = memory_mb(process.pid, "VmRSS")
+        found["of it not shared with files, MB"] = memory_mb(process.pid, "RssAnon")
         process.stop()
 
         process, _ = self.start(name, "busy", 10)
@@ -114,13 +115,14 @@ class Measuring(harness.Case):
         process.wait_out("confirmed by the server", count=first + int(OPTIONS.window))
         last, after = count()
         part, readings = after[len(before):], last - first
-        syncs = len(re.findall(r"\bf(?:data)?sync\(", part))
-        written = sum(map(int, re.findall(r"\bpwrite64\(.*\) = (\d+)", part)))
+        before_sync = re.split(r"\bf(?:data)?sync\(", part)
+        syncs, commits = len(before_sync) - 1, before_sync[1:-1]  # whole ones, a reading each
+        written = sum(map(int, re.findall(r"\bpwrite64\(.*\) = (\d+)", "".join(commits)))) / len(commits)
         child, = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         os.kill(int(child), 15)
         process.wait_exit()
         return {"syncs a day": syncs / readings * READINGS_A_DAY,
-                "written to the card a day, MB": written / readings * READINGS_A_DAY / 1e6}
+                "written to the card a day, MB": written * READINGS_A_DAY / 1e6}
 
 
 def main():

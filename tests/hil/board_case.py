@@ -36,7 +36,8 @@ class BoardCase(Case):
         tests = build / "tests" / "hil"
         self.board = self.enterContext(
             Board(self.folder, TREES / "board", TREES / "pi",
-                  [build / "meter-pi" / "meter-pi", tests / "fence", tests / "pulse", tests / "libstall.so"],
+                  [build / "meter-pi" / "meter-pi", tests / "fence", tests / "pulse", tests / "synchronise",
+                   tests / "libstall.so"],
                   {"meter.toml": self.config.read_bytes()}, self.mosquitto.port, disk))
 
     def configure(self, **settings):

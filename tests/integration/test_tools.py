@@ -1,4 +1,5 @@
 """`doctor`, `probe` and `record` of meter-pi on a machine without GPIO; with the hardware: tests/hil."""
+import ctypes
 import glob
 import json
 import pathlib
@@ -6,6 +7,7 @@ import re
 import signal
 import sqlite3
 
+from authority import Authority
 from harness import ROOT, Broker, Case, Meter, Process, Terminal, free_port, program
 
 CONFIRMED = r"confirmed by the server"
@@ -18,9 +20,17 @@ def edges_of(path):
 
 def lone_meter(case, url, **settings):
     """One whose server is not needed: `meter add` takes its time, for the password's sake."""
-    config = case.secret_file(case.folder / "hall.toml", '[meter]\nid = "hall"\ninterval_s = 1\nkey = "AAECAwQFBgcICQoLDA0ODxAREhMUF'
+    config = case.folder / "hall.toml"
+    config.unlink(missing_ok=True)
+    case.secret_file(config, '[meter]\nid = "hall"\ninterval_s = 1\nkey = "AAECAwQFBgcICQoLDA0ODxAREhMUF'
                               f'RYXGBkaGxwdHh8="\n\n[broker]\nurl = "{url}"\n\n[gpio]\n\n[simulation]\n')
     return Meter(case, "hall", config).configure(**settings)
+
+
+def clock_is_synchronised():
+    """What the kernel answers to adjtimex(2)."""
+    timex = ctypes.create_string_buffer(256)
+    return ctypes.CDLL(None).adjtimex(timex) != 5  # TIME_ERROR
 
 
 def dead_url():
@@ -45,7 +55,7 @@ class Doctor(Case):
     def test_beside_a_running_meter_it_finds_all_well_but_the_missing_sensor(self):
         broker, server, meter = self.all_running(gpio_line="PULSEMETER-TEST-NO-SUCH-LINE")
         findings = self.doctor(meter)
-        self.assert_health(findings, configuration="ok", key="ok", state_folder="ok", file_modes="ok", free_space="ok",
+        self.assert_health(findings, configuration="ok", key="ok", clock="ok" if clock_is_synchronised() else "wrong", state_folder="ok", file_modes="ok", free_space="ok",
                            running="ok", register="ok", held_readings="ok", sensor_line="wrong",
                            line_free="not_looked_at", level="not_looked_at", pull="ok", broker_resolves="ok",
                            broker_connects="ok", TLS="not_looked_at", login="ok", topics="ok", server="ok")
@@ -96,6 +106,25 @@ class Doctor(Case):
         findings = self.doctor(lone_meter(self, self.strict_broker("allow_anonymous false").start().url))
         self.assert_health(findings, broker_connects="ok", login="wrong", topics="not_looked_at", server="not_looked_at")
         self.assertIn("not authorised", findings["login"]["found"])
+
+    def test_a_broker_whose_certificate_is_not_to_be_trusted(self):
+        ours, another = Authority(self.folder / "ca"), Authority(self.folder / "another", "Another CA")
+        right, wrong_host = ours.sign("broker"), ours.sign("elsewhere", "DNS:elsewhere.example")
+        for certificate, ca, health, words in [(right, ours, "ok", "trusted and for 127.0.0.1"), (right, another, "wrong", "ca_file"),
+                                               (wrong_host, ours, "wrong", "127.0.0.1")]:
+            broker = self.strict_broker("allow_anonymous true", "certfile {}".format(certificate[0]), f"keyfile {certificate[1]}")
+            url = broker.start().url.replace("mqtt:", "mqtts:")
+            findings = self.doctor(lone_meter(self, url, broker_ca_file=str(ca.cert)))
+            after = "ok" if health == "ok" else "not_looked_at"
+            self.assert_health(findings, broker_connects="ok", TLS=health, login=after, topics=after)
+            self.assertIn(words, findings["TLS"]["found"])
+
+    def test_a_broker_that_does_not_let_it_publish(self):
+        broker = self.strict_broker("allow_anonymous true", "acl_file {}/access")
+        (broker.folder / "access").write_text("topic read #\n")
+        findings = self.doctor(lone_meter(self, broker.start().url))
+        self.assert_health(findings, login="ok", topics="wrong", server="not_looked_at")
+        self.assertRegex(findings["topics"]["found"], r"publishing to topic pulsemeter/[0-9a-f]{32}/up: not authorised.*allow it there")
 
     def test_a_broker_that_does_not_let_it_have_its_topic(self):
         plugin, = glob.glob("/usr/lib/*/mosquitto_dynamic_security.so")  # an acl_file never refuses a subscription

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The packages and the services in them: installed into a clean Debian, run under its systemd, upgraded, removed, purged.
 
-usage: test_package.py [DEV-BUILD [PI-BUILD [ARCHIVE-OF-A-CLEAN-TREE]]]
+usage: test_package.py [--long] [DEV-BUILD [PI-BUILD [ARCHIVE-OF-A-CLEAN-TREE]]]
+--long also builds the server's package for the Pi (arm64) and looks at it: minutes.
 
 The meter's package is the Pi's (arm64). The program in it is asked for its version under an emulator; what runs as
 the service here is the same program of the development build, simulating, with every other setting of the unit.
@@ -40,7 +41,7 @@ try_it("new-namespace", syscall($unshare, 0x10000000) != -1);
 try_it("packet-socket", socket(my $packet, 17, SOCK_RAW, 0));
 try_it("netlink-socket", socket(my $netlink, 16, SOCK_RAW, 0));
 try_it("internet-socket", socket(my $tcp, AF_INET, SOCK_STREAM, 0));
-try_it("listen", socket(HEARD, AF_INET, SOCK_STREAM, 0) && bind(HEARD, sockaddr_in(12345, INADDR_ANY)) && listen(HEARD, 1));
+try_it("listen", socket(HEARD, AF_INET, SOCK_STREAM, 0) && bind(HEARD, sockaddr_in(0, INADDR_ANY)) && listen(HEARD, 1));
 try_it("write-etc", open(my $etc, ">", "/etc/probe"));
 try_it("write-other-state", open(my $var, ">", "/var/lib/probe"));
 try_it("write-null", open(my $null, ">", "/dev/null"));
@@ -77,21 +78,29 @@ def newer(package, folder):
     return made
 
 
-class Packages(unittest.TestCase):
-    def test_lintian_finds_no_error(self):
+class PackageCase(unittest.TestCase):
+    def check_lintian(self, package):
         if shutil.which("lintian") is None:
             self.skipTest("there is no lintian")
+        done = subprocess.run(["lintian", "--fail-on", "error", "--allow-root", package], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def check_contents(self, package, name, architecture, program):
+        asked = subprocess.run(["dpkg-deb", "-f", package, "Package", "Architecture"], capture_output=True, text=True)
+        self.assertEqual(asked.stdout, f"Package: {name}\nArchitecture: {architecture}\n")
+        listed = subprocess.run(["dpkg-deb", "-c", package], capture_output=True, text=True).stdout
+        for file in [f"./usr/bin/{program}", f"./usr/share/man/man1/{program}.1.gz", f"./usr/lib/systemd/system/{name}.service"]:
+            self.assertRegex(listed, rf"(?m)^-rw.r-.r-. root/root .* {re.escape(file)}$")
+
+
+class Packages(PackageCase):
+    def test_lintian_finds_no_error(self):
         for package in PACKAGES.values():
-            done = subprocess.run(["lintian", "--fail-on", "error", "--allow-root", package], capture_output=True, text=True)
-            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            self.check_lintian(package)
 
     def test_each_is_for_its_machine_and_holds_what_it_needs(self):
-        for name, architecture, program in [(METER, "arm64", "meter-pi"), (SERVER, "amd64", "meter-server")]:
-            asked = subprocess.run(["dpkg-deb", "-f", PACKAGES[name], "Package", "Architecture"], capture_output=True, text=True)
-            self.assertEqual(asked.stdout, f"Package: {name}\nArchitecture: {architecture}\n")
-            listed = subprocess.run(["dpkg-deb", "-c", PACKAGES[name]], capture_output=True, text=True).stdout
-            for file in [f"./usr/bin/{program}", f"./usr/share/man/man1/{program}.1.gz", f"./usr/lib/systemd/system/{name}.service"]:
-                self.assertRegex(listed, rf"(?m)^-rw.r-.r-. root/root .* {re.escape(file)}$")
+        self.check_contents(PACKAGES[METER], METER, "arm64", "meter-pi")
+        self.check_contents(PACKAGES[SERVER], SERVER, "amd64", "meter-server")
 
     def test_H1_exposure_is_at_most_2_0_for_the_meter_and_1_5_for_the_server(self):
         for name, most in [(METER, "20"), (SERVER, "15")]:
@@ -99,6 +108,23 @@ class Packages(unittest.TestCase):
                                    UNITS[name]], capture_output=True, text=True)
             self.assertIn("Overall exposure level", done.stdout, done.stderr)
             self.assertEqual(done.returncode, 0, done.stdout[-300:])
+
+
+class ServerForThePi(PackageCase):
+    def test_the_server_for_the_pi_is_a_package_too(self):
+        build = ROOT / "build/pi-server"
+        for step in [["cmake", "--preset", "pi", "-B", build, "-D", "PULSEMETER_SERVER=ON", "-D", "PULSEMETER_TESTS=OFF"],
+                     ["cmake", "--build", build]]:
+            subprocess.run(step, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+        for old in build.glob("*.deb"):
+            old.unlink()
+        subprocess.run(["cpack"], check=True, cwd=build, stdout=subprocess.DEVNULL)
+        package = archive_of(build, SERVER)
+        self.check_contents(package, SERVER, "arm64", "meter-server")
+        self.check_lintian(package)
+        emulated = [shutil.which("qemu-aarch64") or "qemu-aarch64-static", "-L", ROOT / "build/sysroot/pi",
+                    build / "server/meter-server", "--version"]
+        self.assertRegex(subprocess.run(emulated, capture_output=True, text=True).stdout, r"^meter-server [0-9.]+")
 
 
 class Services(unittest.TestCase):
@@ -175,6 +201,11 @@ class Services(unittest.TestCase):
         self.probe()
         self.machine.run("systemctl", "start", *UNITS)
         self.machine.wait(lambda: len(self.readings()) >= 3, "three confirmed readings")
+        for unit in UNITS:
+            owner = self.machine.run("stat", "-c", "%U", f"/proc/{self.machine.show(unit, 'MainPID')}").stdout.strip()
+            self.assertEqual(owner, unit, "a user of its own")
+            folder = self.machine.run("stat", "-c", "%U %a", STATE[unit]).stdout.strip()
+            self.assertEqual(folder, f"{unit} 700")
         self.assertIn("connected", self.machine.show(METER, "StatusText"))
         self.assertEqual(self.machine.show(SERVER, "StatusText"), "connected to the broker")
         self.check_probe()
@@ -280,11 +311,12 @@ class Services(unittest.TestCase):
 
 def main():
     global BUILD, TREE, PACKAGES
-    arguments = [pathlib.Path(each).resolve() for each in sys.argv[1:]]
+    arguments = [pathlib.Path(each).resolve() for each in sys.argv[1:] if each != "--long"]
     BUILD, pi_build, TREE = arguments + [ROOT / "build/dev", ROOT / "build/pi", ROOT / "build/package/clean.tar"][len(arguments):]
     PACKAGES = {METER: archive_of(pi_build, METER), SERVER: archive_of(BUILD, SERVER)}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the machine is ended too
-    tests = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
+    classes = [Packages, *([ServerForThePi] if "--long" in sys.argv else []), Services]
+    tests = unittest.TestSuite(map(unittest.defaultTestLoader.loadTestsFromTestCase, classes))
     result = unittest.TextTestRunner(verbosity=2, failfast=True).run(tests)
     for test, why in result.skipped:
         print(f"skipped: {test}: {why}")

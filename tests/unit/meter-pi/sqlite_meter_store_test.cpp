@@ -1,32 +1,21 @@
 // SqliteMeterStore on real SQLite files.
 #include "meter-pi/sqlite_meter_store.hpp"
 #include "shared/errors.hpp"
+#include "shared/files.hpp"
+#include "tests/unit/temporary_folder.hpp"
 
+#include <SQLiteCpp/SQLiteCpp.h>
 #include <boost/test/unit_test.hpp>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
-#include <cstdlib>
 #include <fstream>
 
 using namespace pulsemeter;
 namespace fs = std::filesystem;
 
 namespace {
-
-struct Folder {
-    fs::path path;
-    Folder()
-    {
-        std::string name = (fs::temp_directory_path() / "meter-store-XXXXXX").string();
-        BOOST_REQUIRE(::mkdtemp(name.data()) != nullptr);
-        path = name;
-    }
-    ~Folder() { fs::remove_all(path); }
-    Folder(const Folder&) = delete;
-    Folder& operator=(const Folder&) = delete;
-};
 
 StoredRegister stored(std::uint64_t last, std::uint64_t total)
 {
@@ -73,9 +62,9 @@ BOOST_AUTO_TEST_SUITE(sqlite_meter_store)
 
 BOOST_AUTO_TEST_CASE(what_was_committed_is_there_after_a_restart_to_the_last_field)
 {
-    const Folder folder;
+    const TemporaryFolder folder;
     {
-        SqliteMeterStore store(folder.path, StoreAccess::own);
+        SqliteMeterStore store(folder.path(), StoreAccess::own);
         BOOST_TEST(!store.load(Source::measured).has_value());
         append(store, 1);
         (void)store.commit({.register_now = stored(2, 20),
@@ -83,13 +72,13 @@ BOOST_AUTO_TEST_CASE(what_was_committed_is_there_after_a_restart_to_the_last_fie
                             .confirmation_token = "gAAA",
                             .condition = "sensor ok"});
     }
-    SqliteMeterStore store(folder.path, StoreAccess::own);
+    SqliteMeterStore store(folder.path(), StoreAccess::own);
     BOOST_TEST((store.load(Source::measured) == stored(2, 20)));
     BOOST_TEST(!store.load(Source::simulated).has_value()); // C7: separate registers
     StoredRegister set = stored(2, 20);
     set.renewal = Renewal{MilliwattHours{5}, MeterConstant{500}, Pulses{6}, 0x700};
     (void)store.commit({.register_now = set, .condition = "sensor ok"});
-    BOOST_TEST((SqliteMeterStore(folder.path, StoreAccess::look).load(Source::measured) == set));
+    BOOST_TEST((SqliteMeterStore(folder.path(), StoreAccess::look).load(Source::measured) == set));
     (void)store.commit({.register_now = stored(2, 20), .condition = "sensor ok"});
     BOOST_TEST((store.load(Source::measured) == stored(2, 20)));
     const auto rows = store.outbox({}, 10);
@@ -102,8 +91,8 @@ BOOST_AUTO_TEST_CASE(what_was_committed_is_there_after_a_restart_to_the_last_fie
 
 BOOST_AUTO_TEST_CASE(exactly_the_confirmed_ranges_go_with_the_next_reading)
 {
-    const Folder folder;
-    SqliteMeterStore store(folder.path, StoreAccess::own);
+    const TemporaryFolder folder;
+    SqliteMeterStore store(folder.path(), StoreAccess::own);
     for (std::uint64_t sequence = 1; sequence <= 9; ++sequence)
         append(store, sequence);
     const std::vector confirmed{range(2, 3), range(7, 7), Confirmation{Epoch{2}, Sequence{1}, Sequence{9}}};
@@ -118,8 +107,8 @@ BOOST_AUTO_TEST_CASE(exactly_the_confirmed_ranges_go_with_the_next_reading)
 
 BOOST_AUTO_TEST_CASE(I3_refused_readings_are_held_and_leave_the_queue)
 {
-    const Folder folder;
-    SqliteMeterStore store(folder.path, StoreAccess::own);
+    const TemporaryFolder folder;
+    SqliteMeterStore store(folder.path(), StoreAccess::own);
     append(store, 1);
     append(store, 2);
     const std::vector refused{Refused{Epoch{3}, Sequence{1}, RefusalReason::total_jumped}};
@@ -133,8 +122,8 @@ BOOST_AUTO_TEST_CASE(I3_refused_readings_are_held_and_leave_the_queue)
 
 BOOST_AUTO_TEST_CASE(C7_the_highest_epoch_is_that_of_both_registers_and_of_the_outbox)
 {
-    const Folder folder;
-    SqliteMeterStore store(folder.path, StoreAccess::own);
+    const TemporaryFolder folder;
+    SqliteMeterStore store(folder.path(), StoreAccess::own);
     BOOST_TEST(store.highest_epoch().value == 0U);
     append(store, 1); // of epoch 3
     BOOST_TEST(store.highest_epoch().value == 3U);
@@ -151,8 +140,8 @@ BOOST_AUTO_TEST_CASE(C7_the_highest_epoch_is_that_of_both_registers_and_of_the_o
 
 BOOST_AUTO_TEST_CASE(D5_a_full_outbox_is_thinned_by_whole_old_readings_and_stays_bounded)
 {
-    const Folder folder;
-    SqliteMeterStore store(folder.path, StoreAccess::own, 100);
+    const TemporaryFolder folder;
+    SqliteMeterStore store(folder.path(), StoreAccess::own, 100);
     std::size_t thinned = 0;
     for (std::uint64_t sequence = 1; sequence <= 1'000; ++sequence)
         thinned +=
@@ -168,13 +157,13 @@ BOOST_AUTO_TEST_CASE(D5_a_full_outbox_is_thinned_by_whole_old_readings_and_stays
 
 BOOST_AUTO_TEST_CASE(P3_a_damaged_or_foreign_file_is_refused_by_name)
 {
-    const Folder folder;
+    const TemporaryFolder folder;
     {
-        SqliteMeterStore store(folder.path, StoreAccess::own);
+        SqliteMeterStore store(folder.path(), StoreAccess::own);
         for (std::uint64_t sequence = 1; sequence <= 200; ++sequence)
             append(store, sequence);
     }
-    const fs::path file = folder.path / "meter.sqlite";
+    const fs::path file = folder.path() / "meter.sqlite";
     {
         std::fstream damage(file, std::ios::in | std::ios::out | std::ios::binary);
         damage.seekp(4096);
@@ -183,20 +172,42 @@ BOOST_AUTO_TEST_CASE(P3_a_damaged_or_foreign_file_is_refused_by_name)
     const auto names_the_file = [&](const StoreError& error) {
         return std::string(error.what()).find(file.string()) != std::string::npos;
     };
-    BOOST_CHECK_EXCEPTION(SqliteMeterStore(folder.path, StoreAccess::own), StoreError, names_the_file);
+    BOOST_CHECK_EXCEPTION(SqliteMeterStore(folder.path(), StoreAccess::own), StoreError, names_the_file);
 
     std::ofstream(file, std::ios::trunc)
         << "not a database, but long enough to be read as one: " << std::string(200, 'x');
-    BOOST_CHECK_EXCEPTION(SqliteMeterStore(folder.path, StoreAccess::own), StoreError, names_the_file);
+    BOOST_CHECK_EXCEPTION(SqliteMeterStore(folder.path(), StoreAccess::own), StoreError, names_the_file);
+}
+
+BOOST_AUTO_TEST_CASE(P3_another_programs_database_and_another_versions_are_refused_as_they_were)
+{
+    const TemporaryFolder folder;
+    const fs::path file = folder.path() / "meter.sqlite";
+    const auto refused = [&](const std::string& words) {
+        const std::string before = read_file(file);
+        BOOST_CHECK_EXCEPTION(SqliteMeterStore(folder.path(), StoreAccess::own), StoreError,
+                              [&](const StoreError& error) {
+                                  return std::string(error.what()).find(words) != std::string::npos;
+                              });
+        BOOST_TEST((read_file(file) == before));
+    };
+    SQLite::Database(file.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE)
+        .exec("CREATE TABLE register (a); PRAGMA user_version = 1");
+    refused("another program");
+
+    fs::remove(file);
+    static_cast<void>(SqliteMeterStore(folder.path(), StoreAccess::own));
+    SQLite::Database(file.string(), SQLite::OPEN_READWRITE).exec("PRAGMA user_version = 2");
+    refused("another version");
 }
 
 BOOST_AUTO_TEST_CASE(looking_needs_a_meter_that_has_run)
 {
-    const Folder folder;
-    BOOST_CHECK_THROW(SqliteMeterStore(folder.path, StoreAccess::look), UsageError);
-    SqliteMeterStore running(folder.path, StoreAccess::own);
+    const TemporaryFolder folder;
+    BOOST_CHECK_THROW(SqliteMeterStore(folder.path(), StoreAccess::look), UsageError);
+    SqliteMeterStore running(folder.path(), StoreAccess::own);
     append(running, 1);
-    SqliteMeterStore beside(folder.path, StoreAccess::look);
+    SqliteMeterStore beside(folder.path(), StoreAccess::look);
     BOOST_TEST(beside.outbox_size() == 1U);
     append(running, 2);
     BOOST_TEST(beside.outbox_size() == 2U);
@@ -204,8 +215,8 @@ BOOST_AUTO_TEST_CASE(looking_needs_a_meter_that_has_run)
 
 BOOST_AUTO_TEST_CASE(P4_a_failed_commit_changes_nothing_and_a_later_one_works)
 {
-    const Folder folder;
-    SqliteMeterStore store(folder.path, StoreAccess::own);
+    const TemporaryFolder folder;
+    SqliteMeterStore store(folder.path(), StoreAccess::own);
     append(store, 1);
     BOOST_CHECK_THROW(append(store, 1), StoreError); // the same number twice: refused by the table itself
     BOOST_TEST((store.load(Source::measured) == stored(1, 10)));
@@ -217,13 +228,13 @@ BOOST_AUTO_TEST_CASE(P4_a_failed_commit_changes_nothing_and_a_later_one_works)
 BOOST_AUTO_TEST_CASE(P1_a_kill_at_any_instant_leaves_the_last_commit_or_a_newer_one)
 {
     for (int round = 0; round < 30; ++round) {
-        const Folder folder;
+        const TemporaryFolder folder;
         int report[2];
         BOOST_REQUIRE(::pipe(report) == 0);
         const pid_t child = ::fork();
         BOOST_REQUIRE(child >= 0);
         if (child == 0) {
-            SqliteMeterStore store(folder.path, StoreAccess::own);
+            SqliteMeterStore store(folder.path(), StoreAccess::own);
             for (std::uint64_t sequence = 1;; ++sequence) {
                 append(store, sequence);
                 if (::write(report[1], &sequence, sizeof sequence) < 0)
@@ -240,13 +251,60 @@ BOOST_AUTO_TEST_CASE(P1_a_kill_at_any_instant_leaves_the_last_commit_or_a_newer_
         ::waitpid(child, nullptr, 0);
         ::close(report[0]);
 
-        SqliteMeterStore store(folder.path, StoreAccess::own);
+        SqliteMeterStore store(folder.path(), StoreAccess::own);
         const auto after = store.load(Source::measured);
         BOOST_REQUIRE(after.has_value());
         BOOST_TEST(after->last.value >= durable);
         BOOST_TEST(after->total.value == after->last.value * 10);
         BOOST_TEST(store.outbox_size() == after->last.value);
     }
+}
+
+BOOST_AUTO_TEST_CASE(P5_a_confirmed_reading_writes_two_pages_of_the_log)
+{
+    const TemporaryFolder folder;
+    SqliteMeterStore store(folder.path(), StoreAccess::own);
+    const auto interval = [&](std::uint64_t sequence) {
+        const std::vector confirmed{Confirmation{Epoch{3}, Sequence{sequence - 1}, Sequence{sequence - 1}}};
+        (void)store.commit({.register_now = stored(sequence, sequence * 10),
+                            .reading = reading(sequence),
+                            .confirmed = confirmed,
+                            .confirmation_token = std::string(248, 'x') + std::to_string(sequence),
+                            .condition = "connected"});
+    };
+    std::uint64_t sequence = 1;
+    while (sequence <=
+           50) // the log was begun anew when the store was opened, and has grown beyond its old end by then
+        interval(sequence++);
+    const fs::path log = folder.path() / "meter.sqlite-wal";
+    const auto before = fs::file_size(log);
+    for (int count = 0; count < 100; ++count)
+        interval(sequence++);
+    constexpr std::uint64_t page_in_log = 4096 + 24;
+    BOOST_TEST(fs::file_size(log) - before == 100 * 2 * page_in_log);
+}
+
+BOOST_AUTO_TEST_CASE(the_newest_confirmation_is_kept_also_by_stores_of_an_earlier_version)
+{
+    const TemporaryFolder folder;
+    {
+        SqliteMeterStore store(folder.path(), StoreAccess::own);
+        (void)store.commit({.register_now = stored(1, 10), .confirmation_token = "first"});
+    }
+    {
+        SQLite::Database earlier((folder.path() / "meter.sqlite").string(), SQLite::OPEN_READWRITE);
+        earlier.exec("ALTER TABLE register DROP COLUMN confirmation");
+    }
+    SqliteMeterStore store(folder.path(), StoreAccess::own);
+    BOOST_TEST((store.load(Source::measured) == stored(1, 10)));
+    BOOST_TEST(!store.confirmation_token().has_value());
+    (void)store.commit({.register_now = stored(2, 20), .confirmation_token = "second"});
+    (void)store.commit({.register_now = stored(3, 30)});
+    BOOST_TEST(store.confirmation_token().value() == "second");
+    StoredRegister simulated = stored(1, 10);
+    simulated.source = Source::simulated;
+    (void)store.commit({.register_now = simulated, .confirmation_token = "third"});
+    BOOST_TEST(store.confirmation_token().value() == "third");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

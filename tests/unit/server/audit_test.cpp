@@ -2,7 +2,7 @@
 #include "server/day_sealer.hpp"
 #include "shared/errors.hpp"
 #include "tests/unit/server/ledger_helpers.hpp"
-#include "tests/unit/server/temporary_folder.hpp"
+#include "tests/unit/temporary_folder.hpp"
 
 #include <SQLiteCpp/SQLiteCpp.h>
 #include <boost/test/unit_test.hpp>

@@ -1,7 +1,7 @@
 #include "server/sqlite_ledger.hpp"
 #include "shared/errors.hpp"
 #include "tests/unit/server/ledger_helpers.hpp"
-#include "tests/unit/server/temporary_folder.hpp"
+#include "tests/unit/temporary_folder.hpp"
 
 #include <boost/test/unit_test.hpp>
 #include <sys/resource.h>

@@ -75,8 +75,8 @@ struct Program {
             } else if (const auto* loss = std::get_if<Disconnected>(&event)) {
                 connected = false;
                 reasons.push_back(loss->reason);
-            } else {
-                received.push_back(std::move(std::get<Received>(event)));
+            } else if (auto* message = std::get_if<Received>(&event)) {
+                received.push_back(std::move(*message));
             }
         }
     }
