@@ -148,8 +148,7 @@ void Witness::commit_failed(const MeterId& meter, const StoreChange& change)
     of(meter).attempts.push_back(std::move(attempt));
 }
 
-void Witness::committed(const MeterId& meter, const StoreChange& change, std::size_t thinned,
-                        MeterStore& store)
+void Witness::committed(const MeterId& meter, const StoreChange& change)
 {
     Truth& truth = of(meter);
     const StoredRegister& now = change.register_now;
@@ -164,13 +163,13 @@ void Witness::committed(const MeterId& meter, const StoreChange& change, std::si
         if (!truth.outbox.insert(key(*change.reading)).second)
             violated(describe(meter, *change.reading) + " has a number that is taken");
     }
-    check_outbox(meter, truth, thinned, store);
 }
 
 // Nothing is missing but what was confirmed or thinned; and of what is thinned never the newest, nor the first of an
 // epoch.
-void Witness::check_outbox(const MeterId& meter, Truth& truth, std::size_t thinned, MeterStore& store)
+void Witness::check_outbox(const MeterId& meter, std::size_t thinned, MeterStore& store)
 {
+    Truth& truth = of(meter);
     if (const std::size_t rows = store.outbox_size(); rows + thinned != truth.outbox.size())
         violated(fmt::format("{}: {} readings in the outbox, {} thinned out, where there were {}",
                              meter.text(), rows, thinned, truth.outbox.size()));
@@ -375,6 +374,12 @@ bool Witness::is_greeted(const MeterId& meter) const
 void Witness::perhaps_resolved(const HeldReading& held)
 {
     of(held.meter).perhaps.insert(held.reading);
+}
+
+bool Witness::is_counted(const MeterId& meter, const Reading& reading) const
+{
+    const auto row = of(meter).rows.find(key(reading));
+    return row != of(meter).rows.end() && row->second.reading == reading;
 }
 
 std::uint64_t Witness::readings_made() const
