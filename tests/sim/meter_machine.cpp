@@ -225,6 +225,25 @@ bool MeterMachine::publishing(const Parcel& parcel)
     return true;
 }
 
+std::optional<Reading> MeterMachine::say_falling_total()
+{
+    const auto stored = store_->load(source_);
+    if (!stored || stored->epoch.value == 0 || stored->numbered.value == 0)
+        return std::nullopt;
+    const Reading reading{.epoch = stored->epoch,
+                          .sequence = Sequence{stored->last.value + 1},
+                          .total = Pulses{stored->numbered.value / 2},
+                          .constant = stored->constant,
+                          .start = stored->start,
+                          .measured_at = wall(),
+                          .source = source_};
+    crypto::Fernet seal(keys_.up);
+    broker_.take_in({keys_.up_topic, seal.seal(encode(id_, UpMessage{reading}), 1'700'000'000,
+                                               random_bytes<crypto::Iv>(dice_))},
+                    Retain::no);
+    return reading;
+}
+
 void MeterMachine::lose_store()
 {
     put_back({});

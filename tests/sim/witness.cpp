@@ -162,6 +162,9 @@ void Witness::committed(const MeterId& meter, const StoreChange& change)
         truth.durable.insert(*change.reading);
         if (!truth.outbox.insert(key(*change.reading)).second)
             violated(describe(meter, *change.reading) + " has a number that is taken");
+        const auto row = truth.rows.find(key(*change.reading));
+        if (row != truth.rows.end() && row->second.moment < truth.started)
+            violated(describe(meter, *change.reading) + " has a number that the server knew when it greeted");
     }
 }
 
@@ -200,9 +203,6 @@ void Witness::published(const MeterId& meter, const Reading& reading)
     const auto [known, is_new] = truth.published.emplace(key(reading), reading);
     if (!is_new && known->second != reading)
         violated(describe(meter, reading) + " has a number that was published with other content");
-    const auto row = truth.rows.find(key(reading));
-    if (row != truth.rows.end() && row->second.reading != reading && row->second.moment < truth.started)
-        violated(describe(meter, reading) + " has a number that the server knew when it greeted");
 }
 
 void Witness::image_put_back(const MeterId& meter)
@@ -219,6 +219,13 @@ void Witness::store_lost(const MeterId& meter)
     truth.disk_changed = true;
     truth.rolled_back = true;
     truth.published.clear();
+}
+
+void Witness::said_out_of_order(const MeterId& meter, const Reading& reading)
+{
+    Truth& truth = of(meter);
+    made(truth, reading);
+    truth.rolled_back = true;
 }
 
 // What stands in the ledger was made by that meter, once, and its totals never fall.

@@ -38,8 +38,9 @@ public:
     void commit_failed(const MeterId& meter, const StoreChange& change);
     void rows_read(const MeterId& meter, std::span<const Reading> rows) const;
     void published(const MeterId& meter, const Reading& reading);
-    void image_put_back(const MeterId& meter); // the disk is an old one now
-    void store_lost(const MeterId& meter);     // it is an empty one
+    void image_put_back(const MeterId& meter);                            // the disk is an old one now
+    void store_lost(const MeterId& meter);                                // it is an empty one
+    void said_out_of_order(const MeterId& meter, const Reading& reading); // under its key, past its register
 
     // The server's side.
     void appended(std::span<const IncomingReading> readings, std::span<const Appended> outcomes);
@@ -54,6 +55,7 @@ public:
     // Has each register on its disk been greeted? One that was not has no number by which the server could tell that it
     // is an old one: its pulses would be counted again. No image is taken of that.
     [[nodiscard]] bool is_greeted(const MeterId& meter) const;
+    // A disk that was an old one, or a reading past the register: numbers may have two contents.
     [[nodiscard]] bool is_rolled_back(const MeterId& meter) const { return of(meter).rolled_back; }
     [[nodiscard]] bool is_counted(const MeterId& meter,
                                   const Reading& reading) const; // in the ledger, as it is
