@@ -173,6 +173,7 @@ struct LongOutage : Outage {
         const std::vector<Reading> waiting = cut_off.store().outbox({}, 1'000'000);
         BOOST_TEST(waiting.size() <= outbox_limit);
         BOOST_TEST(waiting.size() > outbox_limit / 10 * 9);
+        BOOST_TEST(waiting.front().sequence.value <= 16U); // from the beginning of the outage
 
         std::chrono::milliseconds longest{};
         for (std::size_t place = 1; place < waiting.size(); ++place)
