@@ -6,6 +6,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <utility>
 
 namespace pulsemeter {
 namespace {
@@ -52,14 +54,15 @@ public:
             at_ = byte_order_mark.size();
         while (at_ < text_.size()) {
             const char next = text_[at_];
-            if (next == '#')
+            if (next == '#') {
                 rewrite_comment();
-            else if (next == '"' || next == '\'')
+            } else if (next == '"' || next == '\'') {
                 rewrite_quoted(quoted_at_front(text_.substr(at_)));
-            else if (is_ascii(next))
+            } else if (is_ascii(next)) {
                 copy(1);
-            else
+            } else {
                 refuse("a character beyond ASCII stands outside of quotes");
+            }
         }
         return std::move(out_);
     }
