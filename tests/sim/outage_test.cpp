@@ -212,7 +212,7 @@ BOOST_FIXTURE_TEST_CASE(D5_a_day_without_a_network_is_caught_up_with_and_nothing
 
 BOOST_AUTO_TEST_CASE(D5_a_month_without_a_network_is_bounded_thinned_and_caught_up_with)
 {
-    LongOutage(10).run();
+    LongOutage(20).run();
 }
 
 // A minute or two, and so asked for by name: --run_test=@long
