@@ -65,6 +65,8 @@ SteadyTime Meter::turn(SteadyTime now)
         take_reading(now);
         next_reading_ = std::max(*next_reading_ + interval_, now);
     }
+    if (uplink_.wants_commit())
+        forget_confirmed(now);
     uplink_.tick(now);
     feed_uplink(now);
     send_messages();
@@ -238,6 +240,15 @@ void Meter::save_total()
     settle(parts_.store.commit(change(now)));
     if (counted)
         report::waiting(id_, now);
+}
+
+void Meter::forget_confirmed(SteadyTime now)
+{
+    try {
+        settle(parts_.store.commit(change(register_.stored())));
+    } catch (const StoreError& failure) {
+        trouble(failure.what(), now);
+    }
 }
 
 void Meter::settle(std::size_t thinned)

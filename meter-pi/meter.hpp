@@ -51,6 +51,7 @@ private:
     void commit_reading(const ReadingFacts& facts, SteadyTime now);
     void save_total();
     [[nodiscard]] StoreChange change(const StoredRegister& stored) const;
+    void forget_confirmed(SteadyTime now);
     void settle(std::size_t thinned);
     void feed_uplink(SteadyTime now);
     void send_messages();

@@ -50,8 +50,10 @@ std::optional<State> Uplink::received(const DownMessage& message, SteadyTime now
     }
     if (const auto* confirmation = std::get_if<Confirmation>(&message))
         confirm(*confirmation, now);
-    if (const auto* refusal = std::get_if<Refused>(&message)) {
+    if (const auto* refusal = std::get_if<Refused>(&message);
+        refusal != nullptr && refused_.size() < most_confirmed) {
         settled_some_ = in_flight_.erase({refusal->epoch, refusal->sequence}) > 0;
+        ranges_met_ += settled_some_ ? 1 : 0;
         if (std::find(refused_.begin(), refused_.end(), *refusal) == refused_.end())
             refused_.push_back(*refusal);
     }
@@ -60,7 +62,7 @@ std::optional<State> Uplink::received(const DownMessage& message, SteadyTime now
 
 void Uplink::confirm(const Confirmation& confirmation, SteadyTime now)
 {
-    if (confirmed_.size() >= most_confirmed) // replayed ones, else they would have met
+    if (confirmed_.size() >= most_confirmed) // replayed ones, or the disk fails: later once more
         return;
     // An operator's accept shows in one held reading confirmed: the others need not wait for their hour.
     if (std::erase_if(held_out_, [&](const ReadingKey& at) {
@@ -84,6 +86,7 @@ void Uplink::confirm(const Confirmation& confirmation, SteadyTime now)
         }
     }
     confirmed_.push_back(confirmation);
+    ranges_met_ += settled_some_ ? 1 : 0;
 }
 
 void Uplink::send(const Reading& reading, SteadyTime now)
@@ -194,6 +197,7 @@ void Uplink::settled()
 {
     confirmed_.clear();
     refused_.clear();
+    ranges_met_ = 0;
 }
 
 } // namespace pulsemeter

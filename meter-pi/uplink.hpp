@@ -30,7 +30,7 @@ public:
         15}; // to the next few, or once the operator has accepted one
     static constexpr std::size_t held_at_once = 16;
     static constexpr std::size_t most_confirmed =
-        1'000; // ranges between two commits; more are confirmed again
+        1'000; // ranges between two commits, and as many refused; more are told again
 
     struct Send {
         std::variant<Hello, Reading> message;
@@ -64,6 +64,9 @@ public:
     // What the store is to forget or set aside; kept until the commit that does it is done.
     [[nodiscard]] const std::vector<Confirmation>& confirmed() const { return confirmed_; }
     [[nodiscard]] const std::vector<Refused>& refused() const { return refused_; }
+    // So many ranges settled what was on its way that the next reading's commit is too far off: a thinned backlog comes
+    // in as single numbers. Replayed ones do not count, so that they cost the card no sync.
+    [[nodiscard]] bool wants_commit() const { return ranges_met_ >= most_confirmed / 2; }
     void settled(); // that commit is done
 
 private:
@@ -89,6 +92,7 @@ private:
     ReadingKey held_cursor_;           // every held row up to here was sent in this round
     std::vector<ReadingKey> held_out_; // the held ones sent last, unanswered
     bool settled_some_ = false;
+    std::size_t ranges_met_ = 0; // confirmed or refused since the last commit, and a reading was on its way
     std::vector<Send> messages_;
     std::vector<Confirmation> confirmed_;
     std::vector<Refused> refused_;

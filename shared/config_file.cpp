@@ -1,5 +1,6 @@
 #include "shared/config_file.hpp"
 
+#include "shared/ascii_toml.hpp"
 #include "shared/files.hpp"
 
 #include <fmt/core.h>
@@ -27,44 +28,6 @@ constexpr void require_of_toml(bool condition)
 
 namespace pulsemeter {
 namespace {
-
-// From the opening quote on, which is text[at]: the place of the last closing one. A text that is not ended ends with
-// its line, or with the file.
-std::size_t end_of_quoted(std::string_view text, std::size_t at)
-{
-    const char quote = text[at];
-    const std::string three(3, quote);
-    const bool many_lines = text.substr(at, 3) == three;
-    for (at += many_lines ? 3 : 1; at < text.size(); ++at) {
-        if (text[at] == '\\' && quote == '"') {
-            ++at;
-        } else if (many_lines && text.substr(at, 3) == three) {
-            return at + 2;
-        } else if (!many_lines && (text[at] == quote || text[at] == '\n')) {
-            return text[at] == quote ? at : at - 1;
-        }
-    }
-    return text.size();
-}
-
-// The line of a character beyond ASCII where TOML allows none: outside of quotes and comments. toml++ 3.3 takes some of
-// them for what it calls unreachable.
-std::optional<std::uint32_t> line_of_stray_character(std::string_view text)
-{
-    constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
-    for (std::size_t at = text.starts_with(byte_order_mark) ? byte_order_mark.size() : 0; at < text.size();
-         ++at) {
-        if (text[at] == '#') {
-            at = std::min(text.find('\n', at), text.size());
-        } else if (text[at] == '"' || text[at] == '\'') {
-            at = end_of_quoted(text, at);
-        } else if (static_cast<unsigned char>(text[at]) >= 0x80) {
-            return static_cast<std::uint32_t>(
-                1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(at), '\n'));
-        }
-    }
-    return std::nullopt;
-}
 
 std::string_view type_name(const toml::node& node)
 {
@@ -157,12 +120,9 @@ ConfigFile ConfigFile::parse(std::string_view text, const std::filesystem::path&
 {
     auto impl = std::make_shared<Impl>();
     impl->file = name.string();
-    if (const auto line = line_of_stray_character(text)) {
-        throw UsageError(fmt::format(
-            "{}:{}: no valid TOML: a character beyond ASCII stands outside of quotes", impl->file, *line));
-    }
+    const std::string ascii = ascii_toml(text, impl->file);
     try {
-        impl->document = std::make_shared<const toml::table>(toml::parse(text));
+        impl->document = std::make_shared<const toml::table>(toml::parse(ascii));
     } catch (const toml::parse_error& error) {
         const auto place = error.source().begin;
         throw UsageError(fmt::format("{}:{}:{}: no valid TOML: {}", impl->file, place.line, place.column,

@@ -25,7 +25,8 @@ Installs what is missing (by apt, saying what before it does), builds, and runs 
 
   --quick      format and dev only
   --only STAGE that stage only
-  --long       with the long figures of the requirements (integration, hil); the fuzzers for ten minutes each; the
+  --long       with the long figures of the requirements (dev, integration, hil); the fuzzers for ten minutes each;
+               faults planted in a copy of the sources, each of which the simulated world must catch (dev); the
                server's package for the Pi
 
 Ends at the first stage that fails. What each stage printed lies in build/logs/STAGE.log.
@@ -97,6 +98,8 @@ stage_format() {
 stage_dev() {
   build dev
   run_ctest dev
+  [ ${#long[@]} -eq 0 ] || build/dev/tests/sim/sim_outage --run_test=@long
+  [ ${#long[@]} -eq 0 ] || /usr/bin/python3 tests/sim/plant-faults.py
 }
 stage_asan() {
   build asan clang++

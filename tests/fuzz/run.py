@@ -39,8 +39,8 @@ def run(build, target, seconds, keep):
                               errors="replace", timeout=seconds + 300, check=False)
         log = done.stderr + done.stdout
         if keep and done.returncode == 0:
-            subprocess.run([str(program), "-merge=1", str(seeds), str(found)], env=environment, capture_output=True,
-                           timeout=600, check=True)
+            merge = [str(program), "-set_cover_merge=1", "-use_counters=0", str(seeds), str(found)]
+            subprocess.run(merge, env=environment, capture_output=True, timeout=600, check=True)
     executions = re.search(r"stat::number_of_executed_units: (\d+)", log)
     reached = re.findall(r"cov: (\d+) ft: (\d+) corp: (\d+)", log)
     if done.returncode != 0 or not executions or not reached:

@@ -100,6 +100,8 @@ public:
     void flash(std::uint64_t pulses); // the true meter's LED, whether anyone looks or not
     void fit_sensor() { has_sensor_ = true; }
     void lose_store();
+    std::optional<Reading>
+    say_falling_total(); // under its next number. Nothing: there is none yet that could fall
     void synchronise(Clock clock) { clock_ = clock; }
 
     [[nodiscard]] const MeterId& id() const { return id_; }

@@ -148,8 +148,7 @@ void Witness::commit_failed(const MeterId& meter, const StoreChange& change)
     of(meter).attempts.push_back(std::move(attempt));
 }
 
-void Witness::committed(const MeterId& meter, const StoreChange& change, std::size_t thinned,
-                        MeterStore& store)
+void Witness::committed(const MeterId& meter, const StoreChange& change)
 {
     Truth& truth = of(meter);
     const StoredRegister& now = change.register_now;
@@ -163,14 +162,17 @@ void Witness::committed(const MeterId& meter, const StoreChange& change, std::si
         truth.durable.insert(*change.reading);
         if (!truth.outbox.insert(key(*change.reading)).second)
             violated(describe(meter, *change.reading) + " has a number that is taken");
+        const auto row = truth.rows.find(key(*change.reading));
+        if (row != truth.rows.end() && row->second.moment < truth.started)
+            violated(describe(meter, *change.reading) + " has a number that the server knew when it greeted");
     }
-    check_outbox(meter, truth, thinned, store);
 }
 
 // Nothing is missing but what was confirmed or thinned; and of what is thinned never the newest, nor the first of an
 // epoch.
-void Witness::check_outbox(const MeterId& meter, Truth& truth, std::size_t thinned, MeterStore& store)
+void Witness::check_outbox(const MeterId& meter, std::size_t thinned, MeterStore& store)
 {
+    Truth& truth = of(meter);
     if (const std::size_t rows = store.outbox_size(); rows + thinned != truth.outbox.size())
         violated(fmt::format("{}: {} readings in the outbox, {} thinned out, where there were {}",
                              meter.text(), rows, thinned, truth.outbox.size()));
@@ -201,9 +203,6 @@ void Witness::published(const MeterId& meter, const Reading& reading)
     const auto [known, is_new] = truth.published.emplace(key(reading), reading);
     if (!is_new && known->second != reading)
         violated(describe(meter, reading) + " has a number that was published with other content");
-    const auto row = truth.rows.find(key(reading));
-    if (row != truth.rows.end() && row->second.reading != reading && row->second.moment < truth.started)
-        violated(describe(meter, reading) + " has a number that the server knew when it greeted");
 }
 
 void Witness::image_put_back(const MeterId& meter)
@@ -220,6 +219,13 @@ void Witness::store_lost(const MeterId& meter)
     truth.disk_changed = true;
     truth.rolled_back = true;
     truth.published.clear();
+}
+
+void Witness::said_out_of_order(const MeterId& meter, const Reading& reading)
+{
+    Truth& truth = of(meter);
+    made(truth, reading);
+    truth.rolled_back = true;
 }
 
 // What stands in the ledger was made by that meter, once, and its totals never fall.
@@ -375,6 +381,12 @@ bool Witness::is_greeted(const MeterId& meter) const
 void Witness::perhaps_resolved(const HeldReading& held)
 {
     of(held.meter).perhaps.insert(held.reading);
+}
+
+bool Witness::is_counted(const MeterId& meter, const Reading& reading) const
+{
+    const auto row = of(meter).rows.find(key(reading));
+    return row != of(meter).rows.end() && row->second.reading == reading;
 }
 
 std::uint64_t Witness::readings_made() const

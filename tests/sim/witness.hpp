@@ -33,12 +33,14 @@ public:
     };
     void store_opened(const MeterId& meter, const Found& found); // after a start
     void will_commit(const MeterId& meter, const StoreChange& change);
-    void committed(const MeterId& meter, const StoreChange& change, std::size_t thinned, MeterStore& store);
+    void committed(const MeterId& meter, const StoreChange& change);
+    void check_outbox(const MeterId& meter, std::size_t thinned, MeterStore& store);
     void commit_failed(const MeterId& meter, const StoreChange& change);
     void rows_read(const MeterId& meter, std::span<const Reading> rows) const;
     void published(const MeterId& meter, const Reading& reading);
-    void image_put_back(const MeterId& meter); // the disk is an old one now
-    void store_lost(const MeterId& meter);     // it is an empty one
+    void image_put_back(const MeterId& meter);                            // the disk is an old one now
+    void store_lost(const MeterId& meter);                                // it is an empty one
+    void said_out_of_order(const MeterId& meter, const Reading& reading); // under its key, past its register
 
     // The server's side.
     void appended(std::span<const IncomingReading> readings, std::span<const Appended> outcomes);
@@ -53,7 +55,10 @@ public:
     // Has each register on its disk been greeted? One that was not has no number by which the server could tell that it
     // is an old one: its pulses would be counted again. No image is taken of that.
     [[nodiscard]] bool is_greeted(const MeterId& meter) const;
+    // A disk that was an old one, or a reading past the register: numbers may have two contents.
     [[nodiscard]] bool is_rolled_back(const MeterId& meter) const { return of(meter).rolled_back; }
+    [[nodiscard]] bool is_counted(const MeterId& meter,
+                                  const Reading& reading) const; // in the ledger, as it is
     [[nodiscard]] std::uint64_t readings_made() const;
     [[nodiscard]] std::uint64_t readings_counted() const;
 
@@ -95,7 +100,6 @@ private:
     void check_row(const MeterId& meter, const Reading& reading) const;
     static void check_register(const MeterId& meter, Truth& truth, Source source,
                                const std::optional<StoredRegister>& found);
-    static void check_outbox(const MeterId& meter, Truth& truth, std::size_t thinned, MeterStore& store);
     static void made(Truth& truth, const Reading& reading);
 
     std::map<MeterId, Truth> truths_;

@@ -71,6 +71,7 @@ World::World(std::uint64_t seed, const std::filesystem::path& folder,
     add("take an image", Kind::adverse, 4, &World::take_image);
     add("put an image back", Kind::adverse, 2, &World::put_image_back);
     add("rewind", Kind::adverse, 2, &World::rewind);
+    add("say a falling total", Kind::adverse, 2, &World::say_falling_total);
     add("lose a store", Kind::adverse, 1, &World::lose_store);
     add("restore the server", Kind::adverse, 2, &World::restore_server);
     add("fit a sensor", Kind::adverse, 2, &World::fit_sensor);

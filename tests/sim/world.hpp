@@ -71,6 +71,7 @@ private:
     void take_image();
     void put_image_back();
     void rewind();
+    void say_falling_total();
     void lose_store();
     void restore_server();
     void fit_sensor();

@@ -201,31 +201,49 @@ void World::put_image_back()
 void World::rewind()
 {
     MeterMachine& meter = any_meter();
-    if (!meter.is_running() || !server_->is_running() || broker_.seen.empty() ||
-        !witness_.is_greeted(meter.id()))
+    if (!meter.is_running() || !server_->is_running() || !witness_.is_greeted(meter.id()))
         return;
     power_off(meter);
     const Image image = meter.image();
     meter.start();
-    broker_.deliver_all();
-    for (std::uint64_t turns = dice_.between(10, 60); turns > 0; --turns) {
+    const std::uint64_t made = witness_.readings_made();
+    std::uint64_t unheard = 0; // turns, after the greeting and the first reading that follows it
+    for (std::uint64_t turns = 80; turns > 0 && unheard < 8; --turns) {
         if (!meter.is_running())
             return;
         pass_time(up_to(dice_, 4s));
         meter.turn();
-        if (server_->is_running() && turns > 8)
+        settle();
+        if (witness_.readings_made() > made) {
+            ++unheard;
+            continue;
+        }
+        broker_.deliver_all();
+        if (server_->is_running())
             server_->turn();
-        if (turns > 8)
-            broker_.deliver_all();
+        broker_.deliver_all();
         settle();
     }
     for (const Parcel& parcel : broker_.on_the_way)
         broker_.seen[dice_.index(broker_.seen.size())] = parcel;
     broker_.on_the_way.clear();
-    power_off(meter);
+    if (meter.is_running())
+        power_off(meter);
     tell("gets back an image of a minute ago", meter);
     meter.put_back(image);
     witness_.image_put_back(meter.id());
+}
+
+// A meter program out of order: a total that fell, sealed as it should be. The operator has to see to it.
+void World::say_falling_total()
+{
+    MeterMachine& meter = any_meter();
+    if (!meter.is_running())
+        return;
+    if (const auto reading = meter.say_falling_total()) {
+        tell("seals a total that fell", meter);
+        witness_.said_out_of_order(meter.id(), *reading);
+    }
 }
 
 void World::lose_store()

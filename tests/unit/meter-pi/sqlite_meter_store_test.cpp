@@ -155,6 +155,48 @@ BOOST_AUTO_TEST_CASE(D5_a_full_outbox_is_thinned_by_whole_old_readings_and_stays
         BOOST_TEST((row == reading(row.sequence.value)));
 }
 
+BOOST_AUTO_TEST_CASE(D5_what_thinning_leaves_is_evenly_spaced_and_its_newer_half_is_whole)
+{
+    const Folder folder;
+    SqliteMeterStore store(folder.path, StoreAccess::own, 100);
+    for (std::uint64_t sequence = 1; sequence <= 2'000; ++sequence)
+        append(store, sequence);
+    const auto rows = store.outbox({}, 1'000);
+    BOOST_REQUIRE(rows.size() > 90U);
+    BOOST_TEST(rows[rows.size() - 45].sequence.value == 2'000U - 44U);
+    std::uint64_t widest = 0;
+    for (std::size_t place = 1; place < rows.size(); ++place)
+        widest = std::max(widest, rows[place].sequence.value - rows[place - 1].sequence.value);
+    BOOST_TEST(widest <= 64U); // some 50 rows for 1,950 readings: every 32nd or 64th of them
+}
+
+BOOST_AUTO_TEST_CASE(I3_held_readings_are_thinned_out_only_where_there_are_no_others)
+{
+    const Folder folder;
+    SqliteMeterStore store(folder.path, StoreAccess::own, 20);
+    for (std::uint64_t sequence = 1; sequence <= 18; ++sequence)
+        append(store, sequence);
+    std::vector<Refused> refused;
+    for (std::uint64_t sequence = 1; sequence <= 16; ++sequence)
+        refused.push_back({Epoch{3}, Sequence{sequence}, RefusalReason::total_jumped});
+    (void)store.commit({.register_now = stored(18, 180), .reading = std::nullopt, .refused = refused});
+    for (std::uint64_t sequence = 19; sequence <= 100; ++sequence)
+        append(store, sequence);
+    BOOST_TEST(store.held_size() == 16U); // not one of them, although they are the oldest
+    BOOST_TEST(store.outbox_size() == 20U);
+    BOOST_TEST(store.outbox({}, 20).back().sequence.value == 100U);
+
+    refused.clear();
+    for (std::uint64_t sequence = 17; sequence <= 100; ++sequence)
+        refused.push_back({Epoch{3}, Sequence{sequence}, RefusalReason::total_jumped});
+    (void)store.commit({.register_now = stored(100, 1'000), .reading = std::nullopt, .refused = refused});
+    append(store, 101);
+    BOOST_TEST(store.outbox_size() == 20U);
+    BOOST_TEST(store.held_size() == 19U);
+    BOOST_TEST(store.held({}, 1).front().sequence.value == 1U);
+    BOOST_TEST((store.outbox({}, 20) == std::vector{reading(101)})); // the newest is never the one that goes
+}
+
 BOOST_AUTO_TEST_CASE(P3_a_damaged_or_foreign_file_is_refused_by_name)
 {
     const TemporaryFolder folder;

@@ -142,6 +142,33 @@ BOOST_AUTO_TEST_CASE(D2_a_confirmation_forgets_exactly_its_range_and_epoch)
     BOOST_REQUIRE(meter.uplink.confirmed().size() == 2U);
 }
 
+// What a thinned backlog comes back as. Were they to wait for the next reading's commit, a month would take hours.
+BOOST_AUTO_TEST_CASE(D5_many_single_confirmations_ask_for_a_commit_and_replayed_ones_do_not)
+{
+    std::vector<Reading> backlog;
+    for (std::uint64_t place = 1; place <= 2'000; ++place)
+        backlog.push_back(reading(2 * place));
+    Greeted meter(backlog);
+    std::size_t offered = Uplink::window;
+    std::size_t confirmed = 0;
+    const auto confirm_next = [&] {
+        (void)meter.uplink.received(confirmation(2 * (confirmed + 1), 2 * (confirmed + 1)), start);
+        ++confirmed;
+        meter.uplink.offer(std::span(backlog).subspan(offered, meter.uplink.room()), start);
+        offered = std::min(backlog.size(), confirmed + Uplink::window);
+    };
+    while (!meter.uplink.wants_commit() && confirmed < 1'000)
+        confirm_next();
+    BOOST_TEST(confirmed == Uplink::most_confirmed / 2);
+    BOOST_TEST(meter.uplink.confirmed().size() == confirmed);
+    meter.uplink.settled();
+    BOOST_TEST(!meter.uplink.wants_commit());
+
+    for (std::uint64_t replayed = 1; replayed < 2 * confirmed; replayed += 2)
+        (void)meter.uplink.received(confirmation(replayed, replayed, 9), start);
+    BOOST_TEST(!meter.uplink.wants_commit());
+}
+
 BOOST_AUTO_TEST_CASE(D5_a_backlog_goes_out_in_order_behind_a_window_and_the_newest_past_it)
 {
     const auto backlog = readings(1, 200);

@@ -85,15 +85,25 @@ void erase_confirmed(std::vector<Reading>& rows, const Confirmation& range)
         rows, [&](const Reading& row) { return row.sequence >= range.first && row.sequence <= range.last; });
 }
 
-// Of a full outbox of so few rows the second oldest goes, the first of an epoch aside.
+// Of a full outbox of so few rows one goes: of the older half of those that are not held (of those that are, if there
+// are no others) the oldest whose number has the lowest bit set, the first of an epoch aside.
 void thin(Contents& contents)
 {
-    std::vector<Reading> rows = contents.outbox;
-    rows.insert(rows.end(), contents.held.begin(), contents.held.end());
-    std::erase_if(rows, [](const Reading& row) { return row.sequence.value == 1; });
-    std::sort(rows.begin(), rows.end());
-    std::erase(contents.outbox, rows.at(1));
-    std::erase(contents.held, rows.at(1));
+    for (std::vector<Reading>* rows : {&contents.outbox, &contents.held}) {
+        std::sort(rows->begin(), rows->end());
+        const auto end = rows->begin() + static_cast<std::ptrdiff_t>((rows->size() + 1) / 2);
+        const auto lowest_bit = [](const Reading& row) {
+            const std::uint64_t number = row.sequence.value;
+            return number == 1 ? UINT64_MAX : number & (~number + 1);
+        };
+        const auto victim = std::min_element(rows->begin(), end, [&](const Reading& a, const Reading& b) {
+            return lowest_bit(a) < lowest_bit(b);
+        });
+        if (victim != end && victim->sequence.value != 1) {
+            rows->erase(victim);
+            return;
+        }
+    }
 }
 
 Interval draw(const Contents& before, Dice& dice)

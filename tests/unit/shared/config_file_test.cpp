@@ -174,6 +174,35 @@ BOOST_AUTO_TEST_CASE(I1_what_is_beyond_ascii_belongs_into_quotes_or_comments)
         BOOST_TEST(!contains(refusal(good, nothing), "beyond ASCII"), good);
 }
 
+BOOST_AUTO_TEST_CASE(I1_what_quotes_hold_arrives_as_it_was_written)
+{
+    const std::vector<std::pair<std::string_view, std::string_view>> written{
+        {R"("£ €\U0001F600😀")", "£ €😀😀"},
+        {R"("a\\£\"")", "a\\£\""},
+        {R"('C:\£\"x"')", R"(C:\£\"x")"},
+        {R"('C:\x')", R"(C:\x)"},
+        {"\"\"\"\n£\n\"\"£ \\\n   b\"\"\"\"\"", "£\n\"\"£ b\"\""},
+        {"'''\n'£\\'\n\"\"\"''''", "'£\\'\n\"\"\"'"},
+    };
+    for (const auto& [text, value] : written) {
+        auto file = parse("['t£'] # £ \"\n\"k£\" = " + std::string(text) + " # £'\n");
+        BOOST_TEST(file.table("t£").required_string("k£") == value, text);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(I1_what_is_beyond_ascii_and_malformed_is_refused_with_its_line)
+{
+    const auto nothing = [](auto&) {};
+    BOOST_TEST(refusal("\nurl =0\"£\"\n", nothing).starts_with("m.toml:2:")); // to toml++ alone undefined
+    BOOST_TEST(refusal("\nx = \"\\£\"", nothing) ==
+               "m.toml:2: no valid TOML: a character beyond ASCII stands behind a backslash");
+    BOOST_TEST(refusal("\n# \xc3(", nothing) ==
+               "m.toml:2: no valid TOML: a control character, or bytes that are no UTF-8");
+    for (const std::string_view open : {"x = '£", "x = \"£", "x = '''\n£", "x = \"\"\"£\\", "x = '£\n'"})
+        BOOST_TEST(refusal(open, nothing).starts_with("m.toml:"), open);
+    BOOST_TEST(refusal("x = '''£\n£'''\ny = \"£\"\nz z\n", nothing).starts_with("m.toml:4:"));
+}
+
 BOOST_AUTO_TEST_CASE(I1_deep_nesting_is_refused_not_followed)
 {
     std::string text = "x = ";
