@@ -1,5 +1,7 @@
 #include "tests/bench/bench_meters.hpp"
 
+#include <fmt/core.h>
+
 #include <chrono>
 #include <fstream>
 #include <stdexcept>
@@ -16,7 +18,7 @@ std::vector<BenchMeter> read_meters(const std::string& path)
         const auto meter = MeterId::parse(id);
         const auto master = crypto::MasterKey::parse(key);
         if (!meter || !master)
-            throw std::runtime_error(path + ": no meter: " + id);
+            throw std::runtime_error(fmt::format("{}: no meter: {}", path, id));
         const auto keys = crypto::derive(*master, *meter);
         meters.push_back({*meter, keys, crypto::Fernet(keys.up), crypto::Fernet(keys.down)});
     }

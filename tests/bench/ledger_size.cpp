@@ -15,11 +15,12 @@
 
 namespace pulsemeter::bench {
 namespace {
+
 int run(const std::filesystem::path& folder, std::uint64_t meters, std::uint64_t readings)
 {
     using namespace std::chrono_literals;
     std::vector<IncomingReading> batch;
-    std::mt19937_64 random(7); // NOLINT(cert-msc51-cpp): the same readings each time
+    std::mt19937_64 random(7); // NOLINT(cert-msc32-c,cert-msc51-cpp): the same readings each time
     for (std::uint64_t number = 0; number < meters; ++number) {
         Reading reading{.epoch = Epoch{1}, .clock = Clock::synchronised, .source = Source::measured};
         for (auto& byte : reading.boot)

@@ -164,10 +164,11 @@ void latency(std::uint16_t port, const std::string& file, std::uint64_t count)
         const std::string packet = sealed(meters[0], sequence);
         const auto start = Clock::now();
         socket.queue(packet);
-        while (answers.readings() < sequence)
+        while (answers.readings() < sequence) {
             socket.turn([&answers](std::string_view topic, std::string_view payload) {
                 answers.take(topic, payload);
             });
+        }
         milliseconds.push_back(1'000 * seconds_since(start));
     }
     std::sort(milliseconds.begin(), milliseconds.end());
@@ -179,14 +180,15 @@ int run(const std::vector<std::string>& words)
 {
     const auto number = [&words](std::size_t at) { return std::stoull(words.at(at)); };
     const auto port = static_cast<std::uint16_t>(number(1));
-    if (words[0] == "ceiling")
+    if (words[0] == "ceiling") {
         ceiling(port, number(2), number(3));
-    else if (words[0] == "confirmed")
+    } else if (words[0] == "confirmed") {
         confirmed(port, words.at(2), number(3), number(4));
-    else if (words[0] == "latency")
+    } else if (words[0] == "latency") {
         latency(port, words.at(2), number(3));
-    else
+    } else {
         throw std::runtime_error("ceiling, confirmed or latency is wanted");
+    }
     return 0;
 }
 

@@ -124,7 +124,7 @@ int main(int argc, char** argv)
         pulsemeter::bench::SocketServer server(static_cast<std::uint16_t>(std::stoul(argv[1])), argv[2],
                                                argv[3]);
         fmt::print("ready\n");
-        std::fflush(stdout);
+        (void)std::fflush(stdout);
         while (true)
             server.turn();
     } catch (const std::exception& error) {

@@ -124,9 +124,10 @@ BOOST_AUTO_TEST_CASE(P5_a_day_of_readings_takes_at_most_9000_syncs)
         for (std::uint64_t sequence = 1; sequence <= readings_a_day; ++sequence) {
             StoreChange change = interval(sequence);
             std::vector<Confirmation> confirmed;
-            if (sequence > 1)
+            if (sequence > 1) {
                 confirmed.push_back(
                     {.epoch = Epoch{3}, .first = Sequence{sequence - 1}, .last = Sequence{sequence - 1}});
+            }
             change.confirmed = confirmed;
             change.confirmation_token = std::string(200, 'x');
             (void)store.commit(change);
