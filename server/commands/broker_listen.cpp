@@ -38,10 +38,11 @@ std::optional<Traffic> known_traffic(const DataFolder& folder, const BrokerListe
     Traffic traffic;
     for (const MeterEntry& meter : keystore.meters()) {
         const crypto::MasterKey& key = keystore.key(meter.id);
-        if (meter.classic)
+        if (meter.classic) {
             traffic.add_meter(meter.id, crypto::FernetKey(key.bytes()), *meter.classic);
-        else
+        } else {
             traffic.add_meter(meter.id, crypto::derive(key, meter.id));
+        }
     }
     return traffic;
 }

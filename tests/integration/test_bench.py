@@ -21,7 +21,7 @@ class Benchmarks(Case):
     @built("socket_server")
     def test_throughput_measures_the_broker_ours_both_python_servers_and_a_bare_socket(self):
         done = subprocess.run(["/usr/bin/python3", ROOT / "tests" / "bench" / "throughput.py", DEV,
-                               "--programs", os.environ["PULSEMETER_BUILD"], "--rounds", "1", "--readings", "400",
+                               "--programs", os.environ["PULSEMETER_BUILD"], "--rounds", "1", "--readings", "200",
                                "--meters", "2", "--json"], capture_output=True, text=True, timeout=300, check=False,
                               env={**self.environment, "TMPDIR": str(self.folder)})
         self.assertEqual(done.returncode, 0, done.stderr)

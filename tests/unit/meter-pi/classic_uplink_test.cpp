@@ -213,8 +213,9 @@ BOOST_AUTO_TEST_CASE(C5_property_whatever_is_heard_the_total_never_falls_and_cov
                 }
                 meter.taken(meter.to_save());
                 RC_ASSERT(meter.now().total >= before);
-                if (meter.now().epoch.value != 0)
+                if (meter.now().epoch.value != 0) {
                     RC_ASSERT(meter.now().total == meter.now().numbered);
+                }
             }
         }));
 }
