@@ -11,6 +11,7 @@ namespace pulsemeter {
 namespace {
 
 constexpr std::chrono::minutes complain_every{1};
+constexpr std::chrono::seconds worth_waiting{1}; // so that one sync does for both
 
 std::string seal(crypto::Fernet& fernet, Pulses total, WallTime now)
 {
@@ -40,78 +41,80 @@ ClassicMeter::ClassicMeter(const MeterId& id, const crypto::FernetKey& key, cons
 
 SteadyTime ClassicMeter::turn(SteadyTime now)
 {
-    now_ = now;
-    if (!next_save_)
-        next_save_ = now + pause_;
     const SteadyTime bus_deadline = parts_.bus.tick(now);
-    take_in_bus_events();
-    if (uplink_.reading_due(now)) {
-        make_reading();
-        next_save_ = now + pause_;
-    } else if (now >= *next_save_) {
-        (void)save(Saving::total);
-        next_save_ = now + pause_;
-    }
-    return std::min({*next_save_, bus_deadline, uplink_.next_deadline()});
+    take_in_bus_events(now);
+    if (retained_is_foreign_ && uplink_.reading_due(now))
+        leave_what_is_foreign(now);
+    const bool reading_due = uplink_.reading_due(now);
+    if (reading_due)
+        register_.go_on_from(uplink_.heard());
+    if (now >= save_due() || (reading_due && !may_be_sent()))
+        save(Saving::one_of_many, now);
+    if (reading_due)
+        send_reading(now);
+    if (silence_.is_to_be_told(now))
+        log::warning("{}; the total is kept and sent again", silence_text(topics_.up));
+    return std::min({save_due(), bus_deadline, uplink_.next_deadline()});
 }
 
 void ClassicMeter::finish(SteadyTime now)
 {
-    now_ = now;
-    if (uplink_.confirmed_once())
-        make_reading();
-    (void)save(Saving::last_total);
+    save(Saving::last, now);
+    if (uplink_.confirmed_once() && !retained_is_foreign_)
+        send_reading(now);
 }
 
-void ClassicMeter::take_in_bus_events()
+void ClassicMeter::take_in_bus_events(SteadyTime now)
 {
     for (const BusEvent& event : parts_.bus.take()) {
         if (std::holds_alternative<Connected>(event)) {
             log::info("connected to the broker");
             connected_ = true;
-            uplink_.connected(now_);
+            uplink_.connected(now);
         } else if (const auto* loss = std::get_if<Disconnected>(&event)) {
             if (connected_)
                 last_complaint_.clear();
-            complain(loss->reason + "; the total is kept and sent later");
+            complain(loss->reason + "; the total is kept and sent later", now);
             connected_ = false;
             uplink_.disconnected();
+            silence_.ended();
         } else if (const auto* denied = std::get_if<PublishDenied>(&event)) {
             log::warning("{}", denied->reason);
         } else {
-            take_in(std::get<Received>(event));
+            take_in(std::get<Received>(event), now);
         }
     }
 }
 
-void ClassicMeter::take_in(const Received& received)
+void ClassicMeter::take_in(const Received& received, SteadyTime now)
 {
     if (received.topic == topics_.down && !received.payload.empty())
-        take_in_answer(received);
+        take_in_answer(received, now);
     if (received.topic == topics_.up)
-        take_in_retained(received);
+        take_in_retained(received, now);
 }
 
 // Of what comes on the up topic only what the broker kept is news; the rest is our own. An empty payload clears it.
-void ClassicMeter::take_in_retained(const Received& received)
+void ClassicMeter::take_in_retained(const Received& received, SteadyTime now)
 {
     if (received.payload.empty())
         retained_is_foreign_ = false;
     if (!received.retained || received.payload.empty())
         return;
-    const auto total = opened(received);
+    const auto total = opened(received, now);
     retained_is_foreign_ = !total;
     if (total)
         uplink_.retained(*total);
 }
 
-void ClassicMeter::take_in_answer(const Received& received)
+void ClassicMeter::take_in_answer(const Received& received, SteadyTime now)
 {
-    const auto total = opened(received);
+    const auto total = opened(received, now);
     if (!total)
         return;
-    switch (uplink_.answered(*total, now_)) {
+    switch (uplink_.answered(*total, now)) {
     case ClassicUplink::Answer::confirmed:
+        silence_.ended();
         confirmation_token_ = received.payload;
         report::confirmed(*total);
         break;
@@ -119,10 +122,12 @@ void ClassicMeter::take_in_answer(const Received& received)
         log::warning("the server's total is {}, more than ours: going on from there", total->value);
         break;
     case ClassicUplink::Answer::beyond:
-        complain(fmt::format(
-            "the server confirms {} on {}, which was never sent: does another meter use these topics? "
-            "Ignored",
-            total->value, topics_.down));
+        complain(
+            fmt::format(
+                "the server confirms {} on {}, which was never sent: does another meter use these topics? "
+                "Ignored",
+                total->value, topics_.down),
+            now);
         break;
     case ClassicUplink::Answer::noted:
     case ClassicUplink::Answer::stale:
@@ -130,7 +135,7 @@ void ClassicMeter::take_in_answer(const Received& received)
     }
 }
 
-std::optional<Pulses> ClassicMeter::opened(const Received& received)
+std::optional<Pulses> ClassicMeter::opened(const Received& received, SteadyTime now)
 {
     const auto token = received.payload.size() <= longest_payload
                            ? fernet_.open(received.payload)
@@ -139,84 +144,100 @@ std::optional<Pulses> ClassicMeter::opened(const Received& received)
         complain(
             fmt::format("a message on {} does not open with this meter's key: refused; has the other program "
                         "another key?",
-                        received.topic));
+                        received.topic),
+            now);
         return std::nullopt;
     }
     const auto total = decode_total(token->plaintext);
     if (!total || *total > ClassicRegister::most_believed) {
         complain(
             fmt::format("a message on {} holds no total but {}: refused", received.topic,
-                        total ? std::string_view("a number too large to go on from") : text(total.error())));
+                        total ? std::string_view("a number too large to go on from") : text(total.error())),
+            now);
         return std::nullopt;
     }
     return *total;
 }
 
-void ClassicMeter::make_reading()
+void ClassicMeter::leave_what_is_foreign(SteadyTime now)
 {
-    if (retained_is_foreign_) {
-        complain(fmt::format(
-            "the broker keeps a message on {} that this meter can't read; nothing is sent, since that "
-            "would write over it: give this meter the Python programs' key, or clear it with "
-            "`mosquitto_pub -t {} -r -n`",
-            topics_.up, topics_.up));
-        uplink_.postpone(now_);
-        (void)save(Saving::total);
-        return;
-    }
-    register_.go_on_from(uplink_.heard());
-    if (!save(Saving::reading)) {
-        uplink_.postpone(now_);
-        return;
-    }
-    const StoredRegister& now = register_.now();
-    report::stored(id_, {.sequence = now.last,
-                         .total = now.total,
-                         .constant = now.constant,
-                         .start = now.start,
-                         .source = now.source,
-                         .power = power_});
-    // What is not taken now is made again: what it held is in the next total.
-    (void)parts_.bus.publish(topics_.up, seal(fernet_, now.total, parts_.facts().measured_at), Retain::yes);
-    uplink_.sent(now.total, now_);
+    complain(fmt::format(
+                 "the broker keeps a message on {} that this meter can't read; nothing is sent, since that "
+                 "would write over it: give this meter the Python programs' key, or clear it with "
+                 "`mosquitto_pub -t {} -r -n`",
+                 topics_.up, topics_.up),
+             now);
+    uplink_.postpone(now);
 }
 
-// True when it is on disk.
-bool ClassicMeter::save(Saving saving)
+// Together with the reading, if one is about to be made.
+SteadyTime ClassicMeter::save_due() const
+{
+    const SteadyTime reading = uplink_.next_deadline();
+    return reading >= next_save_ && reading - next_save_ <= worth_waiting ? reading : next_save_;
+}
+
+bool ClassicMeter::may_be_sent() const
+{
+    return saved_.epoch.value != 0 && saved_.total == saved_.numbered && saved_.total >= uplink_.heard();
+}
+
+void ClassicMeter::send_reading(SteadyTime now)
+{
+    if (!may_be_sent()) { // the disk did not take it
+        uplink_.postpone(now);
+        return;
+    }
+    report::stored(id_, {.sequence = saved_.last,
+                         .total = saved_.total,
+                         .constant = saved_.constant,
+                         .start = saved_.start,
+                         .source = saved_.source,
+                         .power = power_});
+    // What is not taken now is made again: what it held is in the next total.
+    (void)parts_.bus.publish(topics_.up, seal(fernet_, saved_.total, parts_.facts().measured_at),
+                             Retain::yes);
+    register_.sent();
+    uplink_.sent(saved_.total, now);
+    silence_.sent(now);
+}
+
+void ClassicMeter::save(Saving saving, SteadyTime now)
 {
     const Tally tally = parts_.tally();
     register_.count(tally.pulses, tally.quality);
     power_ = tally.power;
-    const StoredRegister next = saving == Saving::reading ? register_.with_next_reading() : register_.now();
-    const bool last_chance =
-        confirmation_token_ && saving == Saving::last_total; // else it waits for a new total
     condition_ = tally.sensor_trouble.empty() ? "sensor ok" : "sensor missing: " + tally.sensor_trouble;
     condition_ += connected_ ? "; connected; classic wire" : "; not connected; classic wire";
+    next_save_ = now + pause_;
+    const StoredRegister next = register_.to_save();
+    const bool last_chance = confirmation_token_ && saving == Saving::last; // else it waits for a new total
     if (next == saved_ && !last_chance)
-        return true;
+        return;
     try {
         (void)parts_.store.commit({.register_now = next,
                                    .reading = std::nullopt,
                                    .confirmation_token = confirmation_token_,
                                    .condition = condition_});
     } catch (const StoreError& failure) {
-        complain(
-            fmt::format("{}; counting goes on, nothing is sent until the disk takes it", failure.what()));
-        return false;
+        complain(fmt::format("{}; counting goes on, no newer total is sent until the disk takes it",
+                             failure.what()),
+                 now);
+        next_save_ = now + ClassicUplink::disk_retry;
+        return;
     }
     register_.taken(next);
     saved_ = next;
     confirmation_token_.reset();
-    return true;
 }
 
-void ClassicMeter::complain(const std::string& what)
+void ClassicMeter::complain(const std::string& what, SteadyTime now)
 {
-    if (what == last_complaint_ && complained_at_ && now_ - *complained_at_ < complain_every)
+    if (what == last_complaint_ && complained_at_ && now - *complained_at_ < complain_every)
         return;
     log::warning("{}", what);
     last_complaint_ = what;
-    complained_at_ = now_;
+    complained_at_ = now;
 }
 
 } // namespace pulsemeter

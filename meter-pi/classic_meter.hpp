@@ -1,11 +1,13 @@
 // The meter's loop on the classic wire, beside Meter: the total is on disk before it is published, retained, as one
-// Fernet token; a confirmation makes it go on. There is no outbox: a total heals what was lost, an interval that was
-// lost stays lost. A failing disk or broker never ends it: it goes on counting, says what is wrong once, and heals by
-// itself. Never waits and asks no clock but for what a reading says: the caller does, a turn at a time.
+// Fernet token; a confirmation makes it go on. The total is saved once a pause, whatever the loop's pace is, and what is
+// sent is what was saved. There is no outbox: a total heals what was lost, an interval that was lost stays lost. A
+// failing disk or broker never ends it: it goes on counting, says what is wrong once, and heals by itself. Never waits
+// and asks no clock but for what a reading says: the caller does, a turn at a time.
 #pragma once
 
 #include "meter-pi/classic_uplink.hpp"
 #include "meter-pi/meter.hpp"
+#include "meter-pi/silence_watch.hpp"
 #include "shared/classic_codec.hpp"
 
 #include <chrono>
@@ -33,17 +35,20 @@ public:
     } // in words, as of the last saving
 
 private:
-    // The total alone, or a reading that is to be sent; the last one saves the newest confirmation even without a new total.
-    enum class Saving : std::uint8_t { total, reading, last_total };
+    // The last one saves the newest confirmation even without a new total.
+    enum class Saving : std::uint8_t { one_of_many, last };
 
-    void take_in_bus_events();
-    void take_in(const Received& received);
-    void take_in_retained(const Received& received);
-    void take_in_answer(const Received& received);
-    [[nodiscard]] std::optional<Pulses> opened(const Received& received);
-    void make_reading();
-    [[nodiscard]] bool save(Saving saving);
-    void complain(const std::string& what);
+    void take_in_bus_events(SteadyTime now);
+    void take_in(const Received& received, SteadyTime now);
+    void take_in_retained(const Received& received, SteadyTime now);
+    void take_in_answer(const Received& received, SteadyTime now);
+    [[nodiscard]] std::optional<Pulses> opened(const Received& received, SteadyTime now);
+    void leave_what_is_foreign(SteadyTime now);
+    [[nodiscard]] SteadyTime save_due() const;
+    void save(Saving saving, SteadyTime now);
+    [[nodiscard]] bool may_be_sent() const; // what was saved
+    void send_reading(SteadyTime now);
+    void complain(const std::string& what, SteadyTime now);
 
     MeterId id_;
     crypto::Fernet fernet_;
@@ -52,6 +57,7 @@ private:
     Meter::Parts parts_;
     ClassicRegister register_;
     ClassicUplink uplink_;
+    SilenceWatch silence_;
 
     StoredRegister saved_; // as the disk has it
     std::optional<std::string> confirmation_token_;
@@ -60,8 +66,7 @@ private:
     bool retained_is_foreign_ = false; // sending would write over what someone else has kept there
     std::string last_complaint_;
     std::string condition_;
-    SteadyTime now_; // this turn's
-    std::optional<SteadyTime> next_save_;
+    SteadyTime next_save_{}; // at once
     std::optional<SteadyTime> complained_at_;
 };
 

@@ -18,6 +18,7 @@ void ClassicRegister::go_on_from(Pulses heard)
 {
     ENSURE(heard <= most_believed, "a total that nobody should have believed");
     heard_ = std::max(heard_, heard);
+    has_begun_ = true;
     add_up();
 }
 
@@ -32,13 +33,14 @@ void ClassicRegister::add_up()
     ENSURE(now_.total >= before, "the total fell");
 }
 
-StoredRegister ClassicRegister::with_next_reading() const
+StoredRegister ClassicRegister::to_save() const
 {
     StoredRegister next = now_;
-    if (next.epoch.value != 0 && next.total == next.numbered)
+    if (!has_begun_ || (next.epoch.value != 0 && next.total == next.numbered))
         return next;
     next.epoch = Epoch{1};
-    ++next.last.value;
+    if (last_was_sent_)
+        ++next.last.value;
     next.numbered = next.total;
     return next;
 }
@@ -46,6 +48,7 @@ StoredRegister ClassicRegister::with_next_reading() const
 void ClassicRegister::taken(const StoredRegister& saved)
 {
     ENSURE(saved.total == now_.total, "another register was saved");
+    last_was_sent_ = last_was_sent_ && saved.last == now_.last;
     now_ = saved;
 }
 

@@ -21,15 +21,21 @@ public:
     // Never goes below `heard`, at most most_believed, from now on. May be said again; a smaller one changes nothing.
     void go_on_from(Pulses heard);
 
-    [[nodiscard]] const StoredRegister& now() const { return now_; } // for saving the total alone
-    [[nodiscard]] StoredRegister with_next_reading() const;          // … together with a reading of it
-    void taken(const StoredRegister& saved);                         // that one is on disk
+    [[nodiscard]] const StoredRegister& now() const { return now_; }
+    // What is to be on disk: the total as a reading, a new one if the last one was sent and the total is new. Before
+    // anyone said what to go on from, and there was no reading yet, the total alone: it is to come on top of what will
+    // be heard.
+    [[nodiscard]] StoredRegister to_save() const;
+    void taken(const StoredRegister& saved); // that one is on disk
+    void sent() { last_was_sent_ = true; }   // the reading that was taken last
 
 private:
     void add_up();
 
     StoredRegister stored_; // as the program found it; epoch 0: no classic reading was ever made of it
     StoredRegister now_;
+    bool has_begun_ = stored_.epoch.value != 0;
+    bool last_was_sent_ = true; // as far as is known
     Pulses heard_;
     std::uint64_t counted_ = 0;
     Quality counted_quality_;

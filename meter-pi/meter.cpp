@@ -69,14 +69,16 @@ SteadyTime Meter::turn(SteadyTime now)
         forget_confirmed(now);
     uplink_.tick(now);
     feed_uplink(now);
-    send_messages();
+    send_messages(now);
+    if (silence_.is_to_be_told(now))
+        log::warning("{}; readings are kept and sent again", silence_text(keys_.up_topic));
     return std::min({*next_reading_, bus_deadline, uplink_.next_deadline()});
 }
 
 void Meter::finish(SteadyTime now)
 {
     take_reading(now);
-    send_messages();
+    send_messages(now);
 }
 
 void Meter::take_in_bus_events(SteadyTime now)
@@ -93,6 +95,7 @@ void Meter::take_in_bus_events(SteadyTime now)
                 log::warning("{}; readings are kept and sent later", loss->reason);
             uplink_.disconnected();
             unsent_.clear();
+            silence_.ended();
         } else if (const auto* denied = std::get_if<PublishDenied>(&event)) {
             log::warning("{}", denied->reason);
         } else {
@@ -116,6 +119,8 @@ void Meter::take_in_token(const Received& received, SteadyTime now)
         return;
     }
     const auto state = uplink_.received(*message, now);
+    if (state || uplink_.settled_some()) // a replayed one is no answer
+        silence_.ended();
     const auto* confirmation = std::get_if<Confirmation>(&*message);
     const auto* refusal = std::get_if<Refused>(&*message);
     if (confirmation != nullptr && uplink_.settled_some()) {
@@ -295,7 +300,7 @@ void Meter::feed_uplink(SteadyTime now)
     }
 }
 
-void Meter::send_messages()
+void Meter::send_messages(SteadyTime now)
 {
     for (Uplink::Send& send : uplink_.take_messages())
         unsent_.push_back(std::move(send));
@@ -310,6 +315,7 @@ void Meter::send_messages()
         if (!parts_.bus.publish(keys_.up_topic, token, send.newest ? Retain::yes : Retain::no))
             break; // the bus wakes us when there is room again
         unsent_.pop_front();
+        silence_.sent(now);
     }
     while (unsent_.size() > most_unsent) {
         unsent_

@@ -7,6 +7,7 @@
 #include "meter-pi/edge_reader.hpp"
 #include "meter-pi/energy_register.hpp"
 #include "meter-pi/meter_store.hpp"
+#include "meter-pi/silence_watch.hpp"
 #include "meter-pi/uplink.hpp"
 #include "shared/crypto/fernet.hpp"
 #include "shared/crypto/meter_keys.hpp"
@@ -54,7 +55,7 @@ private:
     void forget_confirmed(SteadyTime now);
     void settle(std::size_t thinned);
     void feed_uplink(SteadyTime now);
-    void send_messages();
+    void send_messages(SteadyTime now);
     void trouble(const std::string& what, SteadyTime now);
     [[nodiscard]] std::string condition_of(const Tally& tally) const;
     [[nodiscard]] ReadingFacts facts(const Tally& tally);
@@ -67,6 +68,7 @@ private:
     Parts parts_;
     EnergyRegister register_;
     Uplink uplink_;
+    SilenceWatch silence_;
 
     StoredRegister saved_; // as the disk has it
     std::string saved_condition_;

@@ -18,8 +18,10 @@ struct ClassicHeadEnd::Meter {
     crypto::Fernet fernet;
     SteadyTime repeat_at = SteadyTime::max();  // unless something is accepted before
     SteadyTime confirm_at = SteadyTime::max(); // `to_confirm`
-    std::optional<SteadyTime> said_at{};       // the last confirmation
+    std::optional<SteadyTime> said_at{};       // the last total
+    std::optional<SteadyTime> confirmed_at{};  // … that was a confirmation
     std::optional<SteadyTime> accepted_at{};
+    SteadyTime::duration pause{};                    // the meter's, after a confirmation; learned
     SteadyTime::duration earliest = earliest_answer; // after a confirmation; learned
     std::optional<SteadyTime::duration>
         withheld{};        // until silence: `to_confirm`, that came so long after one
@@ -29,16 +31,23 @@ struct ClassicHeadEnd::Meter {
     std::deque<std::string> seen{};
     std::array<Limit, 3> limits{}; // by Trouble
 
+    // A meter that pauses for long has not fallen silent.
+    [[nodiscard]] SteadyTime::duration patience() const
+    {
+        return std::max<SteadyTime::duration>(repeat_every, pause + silence);
+    }
     void wait_for_the_retained(SteadyTime now)
     {
         repeat_at = now + retained_wait;
         if (accepted_at)
-            repeat_at = std::max(repeat_at, *accepted_at + repeat_every);
+            repeat_at = std::max(repeat_at, *accepted_at + patience());
     }
     void accepted(const std::string_view token, SteadyTime now)
     {
+        if (confirmed_at && now - *confirmed_at <= longest_pause)
+            pause = now - *confirmed_at;
         accepted_at = now;
-        repeat_at = now + repeat_every;
+        repeat_at = now + patience();
         seen.emplace_back(token);
         if (seen.size() > tokens_remembered)
             seen.pop_front();
@@ -51,6 +60,8 @@ struct ClassicHeadEnd::Meter {
             return;
         }
         const auto gap = said_at ? now - *said_at : earliest;
+        if (gap >= silence) // which proves the same
+            unproven = 0;
         if (gap < earliest || ++unproven == proof_every) {
             withheld = gap;
             confirm_at = now + silence;
@@ -65,10 +76,15 @@ struct ClassicHeadEnd::Meter {
             earliest = std::clamp<SteadyTime::duration>(*withheld / 2, hasty_answer, earliest_answer);
             unproven = 0;
         }
+        const bool confirms = confirm_at != SteadyTime::max();
+        if (confirms)
+            confirmed_at = now;
+        repeat_at = now + (confirms ? patience() : repeat_every);
+        if (!confirms) // the meter may be about to send all the same, and now answers twice
+            unproven = proof_every - 1;
         withheld.reset();
         confirm_at = SteadyTime::max();
         said_at = now;
-        repeat_at = now + repeat_every;
     }
 };
 

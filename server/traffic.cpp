@@ -60,8 +60,15 @@ struct InWords {
 
 void Traffic::add_meter(const MeterId& id, const crypto::MeterKeys& keys)
 {
-    channels_.insert_or_assign(keys.up_topic, Channel{id, Way::up, crypto::Fernet(keys.up)});
-    channels_.insert_or_assign(keys.down_topic, Channel{id, Way::down, crypto::Fernet(keys.down)});
+    channels_.insert_or_assign(keys.up_topic, Channel{id, Wire::sealed, Way::up, crypto::Fernet(keys.up)});
+    channels_.insert_or_assign(keys.down_topic,
+                               Channel{id, Wire::sealed, Way::down, crypto::Fernet(keys.down)});
+}
+
+void Traffic::add_meter(const MeterId& id, const crypto::FernetKey& key, const ClassicTopics& topics)
+{
+    channels_.insert_or_assign(topics.up, Channel{id, Wire::classic, Way::up, crypto::Fernet(key)});
+    channels_.insert_or_assign(topics.down, Channel{id, Wire::classic, Way::down, crypto::Fernet(key)});
 }
 
 std::string Traffic::line(const Received& message, WallTime now)
@@ -89,6 +96,15 @@ std::optional<std::string> Traffic::opened(Channel& channel, std::string_view pa
     const auto plain = channel.seal.open(payload);
     if (!plain)
         return std::nullopt;
+    if (channel.wire == Wire::classic) {
+        const auto total = decode_total(plain->plaintext);
+        if (!total)
+            return std::nullopt;
+        return channel.way == Way::up
+                   ? fmt::format("meter {}: total {}, classic", channel.meter.text(), total->value)
+                   : fmt::format("to meter {}: confirmed total {}, classic", channel.meter.text(),
+                                 total->value);
+    }
     if (channel.way == Way::up) {
         const auto message = decode_up(channel.meter, plain->plaintext);
         return message ? std::optional(fmt::format("meter {}: {}", channel.meter.text(),

@@ -3,6 +3,7 @@
 // is admitted, stored or answered. One thread.
 #pragma once
 
+#include "shared/classic_codec.hpp"
 #include "shared/crypto/meter_keys.hpp"
 #include "shared/message_bus.hpp"
 #include "shared/reading.hpp"
@@ -17,6 +18,7 @@ namespace pulsemeter {
 class Traffic {
 public:
     void add_meter(const MeterId& id, const crypto::MeterKeys& keys);
+    void add_meter(const MeterId& id, const crypto::FernetKey& key, const ClassicTopics& topics);
 
     // "2026-01-31 13:00:00  pulsemeter/…/up, QoS 1, retained, 248 bytes: meter hall: reading 1/5, …\n"
     [[nodiscard]] std::string line(const Received& message, WallTime now);
@@ -26,8 +28,10 @@ public:
 
 private:
     enum class Way { up, down };
+    enum class Wire { sealed, classic };
     struct Channel {
         MeterId meter;
+        Wire wire;
         Way way;
         crypto::Fernet seal;
     };

@@ -57,7 +57,7 @@ wants() { # STAGE…: is one of them to be run?
 set_up() {
   local needed=(g++ cmake ninja-build pkg-config libssl-dev libsqlite3-dev libsqlitecpp-dev libpaho-mqtt-dev
                 libpaho-mqttpp-dev libcli11-dev libtomlplusplus-dev libspdlog-dev libfmt-dev nlohmann-json3-dev
-                libexpected-dev libboost-dev libboost-test-dev librapidcheck-dev mosquitto mosquitto-clients
+                libexpected-dev libboost-dev libboost-test-dev librapidcheck-dev libbenchmark-dev mosquitto mosquitto-clients
                 openssl git iproute2 python3 python3-cryptography python3-paho-mqtt debian-archive-keyring)
   local major
   major=$(. /etc/os-release && echo "${VERSION_ID:-0}")

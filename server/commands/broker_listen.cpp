@@ -36,8 +36,14 @@ std::optional<Traffic> known_traffic(const DataFolder& folder, const BrokerListe
     const crypto::SecretText password = obtain_password(options.password_file);
     const Keystore keystore = Keystore::open(folder.keystore(), password.text());
     Traffic traffic;
-    for (const MeterEntry& meter : keystore.meters())
-        traffic.add_meter(meter.id, crypto::derive(keystore.key(meter.id), meter.id));
+    for (const MeterEntry& meter : keystore.meters()) {
+        const crypto::MasterKey& key = keystore.key(meter.id);
+        if (meter.classic) {
+            traffic.add_meter(meter.id, crypto::FernetKey(key.bytes()), *meter.classic);
+        } else {
+            traffic.add_meter(meter.id, crypto::derive(key, meter.id));
+        }
+    }
     return traffic;
 }
 

@@ -25,7 +25,7 @@ struct MeterAddOptions {
     std::string id;
     std::uint32_t imp_per_kwh = 1000;
     std::uint32_t max_kw = default_max_kw;
-    std::optional<std::uint32_t> interval_s;
+    std::uint32_t interval_s = 10;
     std::string wire = "sealed";
     std::optional<std::filesystem::path> key_file; // this and the topics: --wire classic only
     std::optional<std::string> up_topic;
@@ -37,9 +37,6 @@ struct MeterAddOptions {
     std::filesystem::path out;
     std::optional<std::filesystem::path> password_file;
 };
-
-constexpr std::uint32_t default_interval_s = 10;
-constexpr std::uint32_t classic_interval_s = 3; // about what the Python meter sleeps between two readings
 
 std::string checked_topic(const char* option, const std::optional<std::string>& given, std::string otherwise)
 {
@@ -198,14 +195,12 @@ ExitCode meter_add(const MeterAddOptions& options)
 
     const MeterEntry meter{id, MeterConstant{options.imp_per_kwh}, options.max_kw,
                            std::chrono::floor<std::chrono::seconds>(wall_time()), classic};
-    const std::uint32_t interval_s =
-        options.interval_s.value_or(classic ? classic_interval_s : default_interval_s);
     const crypto::SecretText key_text(key.text());
     const crypto::SecretText content(text({.id = id,
                                            .key = key_text.text(),
                                            .constant = meter.constant,
                                            .max_kw = meter.max_kw,
-                                           .interval = std::chrono::seconds(interval_s),
+                                           .interval = std::chrono::seconds(options.interval_s),
                                            .broker = broker,
                                            .classic = classic}));
     write_file_and_key(keystore, meter, key, options.out, content);
@@ -278,9 +273,9 @@ void add_meter_add(CLI::App& parent, Action& action)
         ->option_text("N")
         ->check(CLI::Range(1U, 10'000U));
     command
-        ->add_option("--interval", options->interval_s,
-                     "Time between two readings (default 10); on the classic wire the pause after a "
-                     "confirmation (default 3)")
+        ->add_option(
+            "--interval", options->interval_s,
+            "Time between two readings (default 10); on the classic wire the pause after a confirmation")
         ->option_text("SECONDS")
         ->check(CLI::Range(1U, 86'400U));
     add_broker_options(*command, *options);

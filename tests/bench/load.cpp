@@ -6,8 +6,8 @@
 //
 // METERS is a file with a line "ID KEY" each. What was measured is one line of JSON. Readings are sealed before the clock
 // starts, and every confirmation is opened and its range counted.
-#include "shared/crypto/meter_keys.hpp"
 #include "shared/reading_codec.hpp"
+#include "tests/bench/bench_meters.hpp"
 #include "tests/bench/mqtt_socket.hpp"
 
 #include <fmt/core.h>
@@ -16,7 +16,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <fstream>
 #include <map>
 #include <stdexcept>
 #include <string>
@@ -27,39 +26,16 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-struct LoadMeter {
-    MeterId id;
-    crypto::MeterKeys keys;
-    crypto::Fernet up;
-    crypto::Fernet down;
+struct LoadMeter : BenchMeter {
     std::vector<bool> confirmed; // by sequence
 };
 
-std::vector<LoadMeter> read_meters(const std::string& path)
+std::vector<LoadMeter> load_meters(const std::string& path)
 {
-    std::ifstream file(path);
     std::vector<LoadMeter> meters;
-    std::string id;
-    std::string key;
-    while (file >> id >> key) {
-        const auto meter = MeterId::parse(id);
-        const auto master = crypto::MasterKey::parse(key);
-        if (!meter || !master)
-            throw std::runtime_error(path + ": no meter: " + id);
-        const auto keys = crypto::derive(*master, *meter);
-        meters.push_back({*meter, keys, crypto::Fernet(keys.up), crypto::Fernet(keys.down), {}});
-    }
-    if (meters.empty())
-        throw std::runtime_error(path + ": no meters");
+    for (BenchMeter& meter : read_meters(path))
+        meters.push_back({std::move(meter), {}});
     return meters;
-}
-
-std::uint64_t unix_seconds()
-{
-    return static_cast<std::uint64_t>(
-        std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now())
-            .time_since_epoch()
-            .count());
 }
 
 std::string sealed(LoadMeter& meter, std::uint64_t sequence)
@@ -152,7 +128,7 @@ void ceiling(std::uint16_t port, std::uint64_t count, std::uint64_t window)
 
 void confirmed(std::uint16_t port, const std::string& file, std::uint64_t count, std::uint64_t window)
 {
-    auto meters = read_meters(file);
+    auto meters = load_meters(file);
     std::vector<std::string> packets;
     packets.reserve(count);
     for (std::uint64_t n = 0; n < count; ++n)
@@ -177,7 +153,7 @@ void confirmed(std::uint16_t port, const std::string& file, std::uint64_t count,
 
 void latency(std::uint16_t port, const std::string& file, std::uint64_t count)
 {
-    auto meters = read_meters(file);
+    auto meters = load_meters(file);
     meters.erase(meters.begin() + 1, meters.end());
     meters[0].confirmed.assign(count + 1, false);
     Confirmed answers(meters);
@@ -188,10 +164,11 @@ void latency(std::uint16_t port, const std::string& file, std::uint64_t count)
         const std::string packet = sealed(meters[0], sequence);
         const auto start = Clock::now();
         socket.queue(packet);
-        while (answers.readings() < sequence)
+        while (answers.readings() < sequence) {
             socket.turn([&answers](std::string_view topic, std::string_view payload) {
                 answers.take(topic, payload);
             });
+        }
         milliseconds.push_back(1'000 * seconds_since(start));
     }
     std::sort(milliseconds.begin(), milliseconds.end());
@@ -203,14 +180,15 @@ int run(const std::vector<std::string>& words)
 {
     const auto number = [&words](std::size_t at) { return std::stoull(words.at(at)); };
     const auto port = static_cast<std::uint16_t>(number(1));
-    if (words[0] == "ceiling")
+    if (words[0] == "ceiling") {
         ceiling(port, number(2), number(3));
-    else if (words[0] == "confirmed")
+    } else if (words[0] == "confirmed") {
         confirmed(port, words.at(2), number(3), number(4));
-    else if (words[0] == "latency")
+    } else if (words[0] == "latency") {
         latency(port, words.at(2), number(3));
-    else
+    } else {
         throw std::runtime_error("ceiling, confirmed or latency is wanted");
+    }
     return 0;
 }
 

@@ -110,7 +110,7 @@ void MqttSocket::subscribe(std::span<const std::string> topics)
     wait_for(suback);
 }
 
-void MqttSocket::turn(const OnPublish& on_publish)
+void MqttSocket::turn(const OnPublish& on_publish, const std::function<void()>& all_taken)
 {
     send_some();
     pollfd ready{socket_, static_cast<short>(out_.empty() ? POLLIN : POLLIN | POLLOUT), 0};
@@ -134,6 +134,7 @@ void MqttSocket::turn(const OnPublish& on_publish)
         }
         on_publish(topic, next.substr(at));
     }
+    all_taken();
     send_some();
 }
 

@@ -28,8 +28,9 @@ public:
     [[nodiscard]] std::size_t queued() const { return out_.size(); }
 
     // Sends what is queued as far as the socket takes it, waits for input (10 s at most, then throws), and hands every
-    // message on, acknowledged.
-    void turn(const OnPublish& on_publish);
+    // message on. They are acknowledged after `all_taken`, which is called once for all of a turn.
+    void turn(
+        const OnPublish& on_publish, const std::function<void()>& all_taken = [] {});
 
 private:
     void send_some();

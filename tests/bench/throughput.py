@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Confirmed readings a second, latency and CPU a reading: meter-server beside a server in Python that does the same work
-(as it comes, and with TCP_NODELAY), and beside what the broker can pass at all. All on this machine, in turn, a fresh
-ledger and broker each time; the medians and their ratios are printed. Absolute figures are this machine's, the ratios
-are what to quote.
+(as it comes, and with TCP_NODELAY), beside one on a bare socket (socket_server.cpp), and beside what the broker can pass
+at all. All on this machine, in turn, a fresh ledger and broker each time; the medians and their ratios are printed.
+Absolute figures are this machine's, the ratios are what to quote.
 
 usage: throughput.py [BUILD] [--programs BUILD] [--rounds 5] [--readings 20000] [--meters 100] [--json]
 """
@@ -25,7 +25,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PASSWORD = "correct horse battery staple"
 WINDOW = 1000
-PYTHON_SHARE = 10  # a tenth of the readings is enough for the slow one
+PYTHON_SHARE = 10  # a tenth of the readings is enough for the slow ones
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -47,7 +47,7 @@ class Bench:
     def __init__(self, options, folder):
         self.options, self.folder = options, folder
         self.server = str(options.programs / "server" / "meter-server")
-        self.load = str(options.build / "tests" / "bench" / "load")
+        self.load, self.socket_server = (str(options.build / "tests" / "bench" / name) for name in ("load", "socket_server"))
         self.password = folder / "password"
         with open(os.open(self.password, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
             file.write(PASSWORD)
@@ -110,43 +110,52 @@ class Bench:
         wait(lambda: "connected to" in log.read_text(), "meter-server")
         return process
 
-    def start_python(self, port, *extra):
-        for old in self.folder.glob("python.sqlite*"):
+    def start_peer(self, port, program, *extra):
+        for old in self.folder.glob("peer.sqlite*"):
             old.unlink()
-        process = self.start(["/usr/bin/python3", HERE / "python_server.py", str(port), self.meters,
-                              self.folder / "python.sqlite", *extra], stdout=subprocess.PIPE)
+        process = self.start([*program, str(port), self.meters, self.folder / "peer.sqlite", *extra], stdout=subprocess.PIPE)
         if process.stdout.readline() != b"ready\n":
-            sys.exit("throughput: the Python server did not start")
+            sys.exit(f"throughput: {program[-1]} did not start")
         return process
 
     def loaded(self, *words):
         return json.loads(subprocess.run([self.load, *map(str, words)], check=True, capture_output=True).stdout)
 
     def measure(self, name):
-        """One run: {"rate", "cpu_us", "p50_ms", "confirmations"} of a server, {"rate"} of the broker."""
+        """One run: of a server its rate under load, CPU and confirmations a reading, its rate with one reading of each meter
+        on its way (a confirmation each, then), and its latency; {"rate"} of the broker."""
+        if name == "broker":
+            done = self.with_server(None, lambda port, _: self.loaded("ceiling", port, 2 * self.options.readings, WINDOW))
+            return {"rate": done["messages"] / done["seconds"]}
+        count = self.options.readings // (PYTHON_SHARE if name.startswith("python") else 1)
+
+        def loaded(port, pid):
+            before = cpu_seconds(pid)
+            done = self.loaded("confirmed", port, self.meters, count, WINDOW)
+            return done, cpu_seconds(pid) - before
+        done, cpu = self.with_server(name, loaded)
+        each = self.with_server(name, lambda port, _: self.loaded("confirmed", port, self.meters, count, self.options.meters))
+        single = self.with_server(name, lambda port, _: self.loaded("latency", port, self.meters,
+                                                                    max(20, self.options.readings // 40)))
+        return {"rate": count / done["seconds"], "cpu_us": 1e6 * cpu / count, "confirmations": done["confirmations"] / count,
+                "each_rate": count / each["seconds"], "each_confirmations": each["confirmations"] / count,
+                "p50_ms": single["p50_ms"]}
+
+    def with_server(self, name, work):
+        """work(port, pid)'s answer, beside a fresh broker and that server with a fresh ledger."""
         port = self.broker()
         try:
-            if name == "broker":
-                done = self.loaded("ceiling", port, 2 * self.options.readings, WINDOW)
-                return {"rate": done["messages"] / done["seconds"]}
-            count = self.options.readings // (PYTHON_SHARE if name == "python" else 1)
-            process = self.start_server(name, port)
-            before = cpu_seconds(process.pid)
-            done = self.loaded("confirmed", port, self.meters, count, WINDOW)
-            cpu = cpu_seconds(process.pid) - before
-            self.end()
-            port = self.broker()
-            self.start_server(name, port)
-            single = self.loaded("latency", port, self.meters, max(20, self.options.readings // 40))
-            return {"rate": count / done["seconds"], "cpu_us": 1e6 * cpu / count, "p50_ms": single["p50_ms"],
-                    "confirmations": done["confirmations"] / count}
+            return work(port, self.start_server(name, port).pid if name else None)
         finally:
             self.end()
 
     def start_server(self, name, port):
         if name == "ours":
             return self.start_ours(port)
-        return self.start_python(port, *(["--nodelay"] if name == "python+nodelay" else []))
+        if name == "socket":
+            return self.start_peer(port, [self.socket_server])
+        return self.start_peer(port, ["/usr/bin/python3", HERE / "python_server.py"],
+                               *(["--nodelay"] if name == "python+nodelay" else []))
 
 
 def cpu_seconds(pid):
@@ -156,7 +165,8 @@ def cpu_seconds(pid):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("build", nargs="?", type=pathlib.Path, default=ROOT / "build" / "dev")
+    parser.add_argument("build", nargs="?", type=pathlib.Path, default=ROOT / "build" / "dev",
+                        help="the build folder whose load and socket_server are used (default: build/dev)")
     parser.add_argument("--programs", type=pathlib.Path, default=ROOT / "build" / "release",
                         help="the build folder whose meter-server is measured (default: build/release)")
     parser.add_argument("--rounds", type=int, default=5)
@@ -168,7 +178,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
-    names = ["broker", "ours", "python", "python+nodelay"]
+    names = ["broker", "ours", "python", "python+nodelay", "socket"]
     runs = {name: [] for name in names}
     with tempfile.TemporaryDirectory(prefix="pulsemeter-bench-") as folder:
         bench = Bench(options, pathlib.Path(folder))
@@ -186,18 +196,23 @@ def main():
         return
     middle = {name: {key: statistics.median(run[key] for run in runs[name]) for key in runs[name][0]} for name in names}
     print(f"medians of {options.rounds}, {options.meters} meters, {WINDOW} readings on their way\n")
-    print(f"{'':16}{'confirmed/s':>12}{'of C/2':>8}{'CPU µs':>8}{'p50 ms':>8}{'confirmations a reading':>26}")
+    print(f"{'':16}{'confirmed/s':>12}{'of C/2':>8}{'CPU µs':>8}{'p50 ms':>8}{'confirmations':>15}{'one each':>10}{'of C/2':>8}")
     half = middle["broker"]["rate"] / 2
     for name in names[1:]:
         figures = middle[name]
         print(f"{name:16}{figures['rate']:12,.0f}{figures['rate'] / half:8.0%}{figures['cpu_us']:8.0f}"
-              f"{figures['p50_ms']:8.2f}{figures['confirmations']:26.2f}")
-    ours, python, nodelay = (middle[name] for name in names[1:])
+              f"{figures['p50_ms']:8.2f}{figures['confirmations']:15.2f}{figures['each_rate']:10,.0f}"
+              f"{figures['each_rate'] / half:8.0%}")
+    ours, python, nodelay, bare = (middle[name] for name in names[1:])
     print(f"\nC, the broker alone: {middle['broker']['rate']:,.0f} messages/s; a confirmed reading passes it twice")
+    print(f"one each: {options.meters} readings on their way, one of each meter; ours then confirms each by itself "
+          f"({ours['each_confirmations']:.2f} confirmations a reading)")
     print(f"confirmed/s against Python as it comes {ours['rate'] / python['rate']:.1f}×, with TCP_NODELAY "
-          f"{ours['rate'] / nodelay['rate']:.1f}×")
+          f"{ours['rate'] / nodelay['rate']:.1f}×; one each {ours['each_rate'] / python['each_rate']:.1f}×, "
+          f"{ours['each_rate'] / nodelay['each_rate']:.1f}×")
     print(f"CPU a reading against Python with TCP_NODELAY {ours['cpu_us'] / nodelay['cpu_us']:.2f}×")
-    print(f"one at a time, p50, against Python with TCP_NODELAY {ours['p50_ms'] / nodelay['p50_ms']:.2f}×")
+    print(f"one at a time, p50, against Python with TCP_NODELAY {ours['p50_ms'] / nodelay['p50_ms']:.2f}×, "
+          f"against the bare socket {ours['p50_ms'] / bare['p50_ms']:.2f}×")
 
 
 if __name__ == "__main__":

@@ -7,12 +7,14 @@ import pathlib
 import re
 import signal
 import subprocess
+import unittest
 
 from authority import RSA_KEY, Authority
-from harness import Broker, Case, Meter, Process, Terminal, listening
+from harness import LONG, Broker, Case, Meter, Process, Terminal, listening
 
 USER, SECRET = "hall-meter", "a broker's secret 9!"
 VERSIONS = {"5": "5", "3_1_1": "3.1.1"}
+DYNAMIC_SECURITY = next(iter(pathlib.Path("/usr/lib").glob("*/mosquitto_dynamic_security.so")), None)
 
 
 class PrivateCase(Case):
@@ -297,17 +299,63 @@ class Refusals(PrivateCase):
         self.broker_.process.send_signal(signal.SIGHUP)
         self.wait_healed(server, meter)
 
-    def test_A1_a_closed_port(self):
-        self.private_broker(tls=True, start=False)
-        server, meter = self.both(ca_file=self.ca.cert)
-        self.refused(server, meter, "connection refused", "start the broker", "port")
-        self.broker_.start()
+    @unittest.skipUnless(DYNAMIC_SECURITY, "mosquitto_dynamic_security.so is not there")
+    def test_A1_a_forbidden_subscription_is_told_by_both_versions(self):
+        access = self.folder / "access.json"  # the plug-in refuses it; an acl_file never would
+        access.write_text(json.dumps({"defaultACLAccess": {"publishClientSend": True, "publishClientReceive": True,
+                                                           "subscribe": False, "unsubscribe": True}}))
+        for version in VERSIONS.values():
+            with self.subTest(version):
+                self.private_broker("allow_anonymous true", f"plugin {DYNAMIC_SECURITY}", f"plugin_opt_config_file {access}")
+                server, meter = self.both(version)
+                said = ("topic pulsemeter/", "not authorised", "access list forbids it to anonymous clients", "allow it")
+                self.refused(server, meter, *said)
+                done = self.run_command([*meter.arguments()[:1], "doctor", *meter.arguments()[2:4], "--state", meter.state])
+                self.assertEqual(done.returncode, 1)
+                line, = [line for line in done.stdout.splitlines() if " topics: " in line]
+                for words in said:
+                    self.assertIn(words, line)
+                self.set_lines()
+                self.broker_.stop()
+                self.broker_.start()
+                self.wait_healed(server, meter)
+                server.process.stop()
+                meter.process.stop()
+
+    @unittest.skipUnless(LONG, "takes two minutes: --long")
+    def test_A1_what_a_3_1_1_broker_does_not_tell_shows_as_a_silence(self):
+        access = self.folder / "access"
+        access.write_text("topic read #\n")
+        self.private_broker("allow_anonymous true", f"acl_file {access}")
+        server, meter = self.both("3.1.1")
+        self.run_both(server, meter)
+        meter.process.wait_err(r"nobody has answered for 2 minutes: .*publish to pulsemeter/.*/up.*doctor", 200)
+        self.assertEqual(len(re.findall("nobody has answered", meter.process.err())), 1)
+        access.write_text("topic readwrite #\n")
+        self.broker_.process.send_signal(signal.SIGHUP)
         self.wait_healed(server, meter)
 
+    def test_A1_a_closed_port(self):
+        for tls in (False, True):
+            with self.subTest(tls=tls):
+                self.ca_()
+                self.private_broker(tls=tls, start=False)
+                server, meter = self.both(**({"ca_file": self.ca.cert} if tls else {}))
+                self.refused(server, meter, "connection refused", "start the broker", "port")
+                self.broker_.start()
+                self.wait_healed(server, meter)
+                server.process.stop()
+                meter.process.stop()
+
     def test_A1_an_unknown_name(self):
-        self.private_broker(tls=True, host="no-such-host.invalid")
-        server, meter = self.both(ca_file=self.ca.cert)
-        self.refused(server, meter, "no-such-host.invalid", "DNS")
+        for tls in (False, True):
+            with self.subTest(tls=tls):
+                self.ca_()
+                self.private_broker(tls=tls, host="no-such-host.invalid")
+                server, meter = self.both(**({"ca_file": self.ca.cert} if tls else {}))
+                self.refused(server, meter, "no-such-host.invalid", "DNS")
+                server.process.stop()
+                meter.process.stop()
 
     def test_A1_a_certificate_that_went_bad_under_a_running_pair(self):
         self.private_broker(tls=True)

@@ -316,6 +316,32 @@ class PythonServer(Classic):
         self.meter_.process.stop()
 
 
+    def test_I1_answers_and_retained_totals_of_another_kind_change_nothing(self):
+        wrong = (b"-5", b" 5", b"0x10", b"1e9", b"9223372036854775808", b"\xff\xfe\xfd", b"")
+        self.tap_.publish(UP, self.fernet.encrypt(b"1e9"), retain=True).wait_for_publish()
+        self.meter_.run()
+        line, = self.meter_.process.wait_err(r"^.*nothing is sent.*$")
+        self.assertIn(f"mosquitto_pub -t {UP} -r -n", line)
+        self.assertEqual(len(self.tap_.seen(UP)), 1)
+        self.tap_.publish(UP, b"", retain=True).wait_for_publish()  # as the line says
+        self.peer("server")
+        self.meter_.process.wait_out(r"confirmed by the server", count=2)
+        for plaintext in wrong:
+            self.tap_.publish(DOWN, self.fernet.encrypt(plaintext))
+        self.tap_.publish(DOWN, self.seal(2 ** 63 - 1))  # a total, but never sent
+        self.tap_.publish(DOWN, b"junk")
+        self.meter_.process.wait_err(rf"a message on {DOWN} does not open with this meter's key")
+        confirmed = len(re.findall("confirmed by the server", self.meter_.process.out()))
+        self.meter_.process.wait_out(r"confirmed by the server", count=confirmed + 2)
+        self.check_one_loop()
+        self.meter_.process.stop()
+        for words in (rf"a message on {DOWN} holds no total but not a plain decimal number: refused",
+                      rf"a message on {DOWN} holds no total but a number above 2\^63-1: refused",
+                      rf"a message on {DOWN} holds no total but a number too large to go on from: refused"):
+            self.assertRegex(self.meter_.process.err(), words)
+        self.assertLess(self.meter_.register()["total_pulses"], 10_000)
+
+
 class BothOurs(Classic):
     def setUp(self):
         super().setUp()
@@ -347,6 +373,19 @@ class BothOurs(Classic):
         self.wait(lambda: (self.server_.status()["total_pulses"] or 0) > total, "a total above the old one", 2 * HEALS)
         self.meter_.process.stop()
         self.assertGreater(self.wait_equal_totals(self.server_, self.meter_)["total_pulses"], total)
+
+    def test_listen_opens_both_ways(self):
+        self.run_both()
+        listener = Process(self, "listen", self.server_.arguments("broker", "listen", "UNITS122+", password=True))
+        self.assertEqual(listener.wait_exit(), 2)  # no filter: + is a whole level
+        listener = Process(self, "listen", self.server_.arguments("broker", "listen", "#", password=True))
+        up, = listener.wait_out(rf"{UP}, QoS 1, \d+ bytes: meter hall: total (\d+), classic$")[:1]
+        down, = listener.wait_out(rf"{DOWN}, QoS 1, \d+ bytes: to meter hall: confirmed total (\d+), classic$")[:1]
+        self.assertIn(int(up), self.opened(UP))
+        self.assertIn(int(down), self.opened(DOWN))
+        self.tap_.publish(DOWN, self.seal("1e9"))
+        listener.wait_out(rf"{DOWN}, QoS 1, 100 bytes: not ours, though on the topic of meter hall: gAAAA")
+        listener.stop()
 
     def test_K7_the_key_is_in_the_two_files_only(self):
         self.run_both()
@@ -380,6 +419,12 @@ class Setting(Classic):
         self.refused("--up-topic", "a", name="attic", words=('"hall"',))
         self.refused("--up-topic", DOWN, "--down-topic", UP, name="attic", words=('"hall"',))
         self.add("attic", "--up-topic", "a", "--down-topic", "b")
+
+    def test_P5_the_pace_is_the_same_ten_seconds_on_both_wires(self):
+        for name, wire in (("hall", "classic"), ("attic", "sealed")):
+            out = self.folder / f"{name}.toml"
+            self.server_.command("meter", "add", name, "--wire", wire, "--out", out, password=True, check=True)
+            self.assertEqual(Meter(self, name, out).setting("interval_s"), "10")
 
     def test_topics_that_can_not_be_are_refused(self):
         for topic in ("", "a/#", "+/a", "a b", "x" * 129, "é", "$SYS/a", "pulsemeter/a"):

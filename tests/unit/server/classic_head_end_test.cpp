@@ -208,6 +208,24 @@ BOOST_AUTO_TEST_CASE(D6_a_retained_reading_that_was_known_starts_no_second_loop)
     SAYS(world.total(50), "50"); // the meter had been confirmed before, and goes on by itself
 }
 
+// It was confirmed before the server's restart, sleeps, sends, and only then finds that it was spoken to once more.
+BOOST_AUTO_TEST_CASE(D6_a_restart_beside_a_meter_that_is_about_to_send_begins_no_second_loop)
+{
+    World world;
+    SAYS(world.total(48), "48");
+    world.add();
+    world.head_end.connected(world.now);
+    SAYS(world.after(2s), "48");
+    world.now += 1500ms;
+    SAYS(world.total(50)); // could be either's answer
+    world.now += 3s;
+    SAYS(world.total(53)); // the other's
+    SAYS(world.after(4999ms));
+    SAYS(world.after(1ms), "53");
+    world.now += 3s;
+    SAYS(world.total(60), "60"); // one loop from here on
+}
+
 BOOST_AUTO_TEST_CASE(D6_a_reconnect_waits_ten_seconds_after_the_last_reading)
 {
     World world;
@@ -320,6 +338,41 @@ BOOST_AUTO_TEST_CASE(B2_doubles_never_make_the_loops_more)
     (void)run(20, 0);
     BOOST_TEST(run(1000, 0) > 2.8);
     BOOST_TEST(world.alarms.empty());
+}
+
+BOOST_AUTO_TEST_CASE(B2_a_pause_longer_than_the_silence_proves_it_too)
+{
+    World world;
+    for (unsigned total = 1; total < 3 * ClassicHeadEnd::proof_every; ++total) {
+        SAYS(world.total(total), std::to_string(total));
+        world.now += total % 30 == 0 ? 5s : 3s; // once in a while the loop rests by itself
+    }
+}
+
+// Ours: ten seconds by default.
+BOOST_AUTO_TEST_CASE(a_meter_that_pauses_longer_is_not_spoken_to_before_its_time)
+{
+    World world;
+    SAYS(world.total(1), "1");
+    SAYS(world.after(10s), "1"); // not known yet
+    world.now += 5ms;
+    SAYS(world.total(2));
+    SAYS(world.after(5s), "2");
+    for (std::uint64_t total = 3; total < 100; ++total) {
+        SAYS(world.after(10s)); // nothing is repeated
+        world.now += 5ms;
+        SAYS(world.total(total), std::to_string(total)); // and nothing is withheld
+    }
+    SAYS(world.after(15'004ms));
+    SAYS(world.after(1ms), "99"); // it has fallen silent
+    SAYS(world.after(10s), "99");
+    world.now += 1h;
+    SAYS(world.after(0s), "99");
+    world.now += 1s;
+    SAYS(world.total(100));
+    SAYS(world.after(5s), "100"); // an hour was no pause
+    SAYS(world.after(15'004ms));
+    SAYS(world.after(1ms), "100");
 }
 
 BOOST_AUTO_TEST_CASE(the_ledger_numbers_totals_and_cost_is_the_total_times_the_price)

@@ -73,6 +73,24 @@ BOOST_AUTO_TEST_CASE(what_is_not_ours_is_marked)
     BOOST_TEST(contains(Traffic::sealed_line({"a", "b", 1, false}, WallTime{}), "a, QoS 1, 1 bytes: b\n"));
 }
 
+BOOST_AUTO_TEST_CASE(what_is_ours_on_the_classic_wire_is_opened)
+{
+    Traffic traffic;
+    traffic.add_meter(hall, keys().up, {});
+    const auto line = [&traffic](const std::string& topic, const std::string& total) {
+        const std::vector<std::uint8_t> plain(total.begin(), total.end());
+        return traffic.line({topic, crypto::Fernet(keys().up).seal(plain, 0, {}), 1, topic == "UNITS1221"},
+                            WallTime{});
+    };
+    const auto up = line("UNITS1221", "4711");
+    BOOST_TEST(contains(up, "UNITS1221, QoS 1, retained, 100 bytes: meter hall: total 4711, classic\n"), up);
+    const auto down = line("UNITS1222", "4711");
+    BOOST_TEST(contains(down, "UNITS1222, QoS 1, 100 bytes: to meter hall: confirmed total 4711, classic\n"),
+               down);
+    BOOST_TEST(contains(line("UNITS1221", "-1"), "not ours, though on the topic of meter hall: gAAAA"));
+    BOOST_TEST(contains(traffic.line({"UNITS1222", "junk", 1, false}, WallTime{}), "not ours, though"));
+}
+
 BOOST_AUTO_TEST_CASE(nothing_that_a_terminal_would_act_on_gets_through)
 {
     std::string all;
