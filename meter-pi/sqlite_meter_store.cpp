@@ -1,13 +1,7 @@
 #include "meter-pi/sqlite_meter_store.hpp"
 
+#include "meter-pi/sqlite_meter_store_impl.hpp"
 #include "shared/errors.hpp"
-
-#include <SQLiteCpp/SQLiteCpp.h>
-#include <fcntl.h>
-#include <fmt/core.h>
-#include <sqlite3.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -15,59 +9,6 @@
 namespace pulsemeter {
 
 namespace {
-
-constexpr int application_id = 0x504d4d31; // "PMM1": a pulsemeter meter's store
-constexpr int layout = 1;
-
-// Each page that an interval changes is 4 KiB more on the card. So the confirmation lies beside the register, whose page is
-// written anyway, and the notes change hardly ever.
-constexpr const char* schema = R"(
-CREATE TABLE register (
-    source     INTEGER PRIMARY KEY,
-    epoch      INTEGER NOT NULL,
-    last       INTEGER NOT NULL,
-    total      INTEGER NOT NULL,
-    numbered   INTEGER NOT NULL,
-    imp        INTEGER NOT NULL,
-    start      INTEGER NOT NULL,
-    glitches   INTEGER NOT NULL,
-    missed     INTEGER NOT NULL,
-    uncertain  INTEGER NOT NULL,
-    confirmation TEXT
-) STRICT;
-CREATE TABLE outbox (
-    epoch      INTEGER NOT NULL,
-    sequence   INTEGER NOT NULL,
-    held       INTEGER NOT NULL DEFAULT 0,
-    total      INTEGER NOT NULL,
-    imp        INTEGER NOT NULL,
-    start      INTEGER NOT NULL,
-    measured   INTEGER NOT NULL,
-    clock      INTEGER NOT NULL,
-    boot       BLOB NOT NULL,
-    uptime     INTEGER NOT NULL,
-    source     INTEGER NOT NULL,
-    glitches   INTEGER NOT NULL,
-    missed     INTEGER NOT NULL,
-    uncertain  INTEGER NOT NULL,
-    events     INTEGER NOT NULL,
-    power      INTEGER,
-    PRIMARY KEY (epoch, sequence)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX outbox_held ON outbox (epoch, sequence) WHERE held <> 0;
-CREATE TABLE note (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-)";
-
-// Its own table, for it is empty nearly always.
-constexpr const char* renewal_schema = R"(
-CREATE TABLE IF NOT EXISTS renewal (
-    source     INTEGER PRIMARY KEY,
-    start      INTEGER NOT NULL,
-    imp        INTEGER NOT NULL,
-    total      INTEGER NOT NULL,
-    events     INTEGER NOT NULL
-) STRICT;
-)";
 
 constexpr const char* columns =
     "epoch, sequence, total, imp, start, measured, clock, boot, uptime, source, glitches, "
@@ -86,16 +27,6 @@ std::uint64_t natural(const SQLite::Column& column)
 std::uint32_t small(const SQLite::Column& column)
 {
     return static_cast<std::uint32_t>(column.getInt64());
-}
-
-// SQLite itself would make the file readable by all; its log takes the file's own mode.
-void make_private(const std::filesystem::path& file)
-{
-    const int descriptor = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (descriptor < 0)
-        return; // SQLite says what is wrong
-    static_cast<void>(::fchmod(descriptor, 0600));
-    ::close(descriptor);
 }
 
 Reading reading_from(SQLite::Statement& row)
@@ -123,134 +54,6 @@ Reading reading_from(SQLite::Statement& row)
 }
 
 } // namespace
-
-struct SqliteMeterStore::Impl {
-    std::filesystem::path path;
-    StoreAccess access;
-    std::size_t limit;
-    std::optional<SQLite::Database> database;
-    std::size_t rows = 0; // in the outbox, so that no interval counts them
-
-    void open();
-    void make_tables();
-    void settle();
-    void bring_up_to_date();
-    // Runs `body` on an open database; a failure closes it, so that the next call starts anew. A failing disk does not:
-    // the connection's index of the log ends before the commit that failed, while a new one would find that commit in
-    // the log, unsynced, and take it for done. The next commit writes over it.
-    template <typename Body>
-    auto run(const Body& body) -> decltype(body(*database));
-
-    static void save(SQLite::Database& db, const StoredRegister& stored,
-                     const std::optional<std::string>& confirmation);
-    static void save_renewal(SQLite::Database& db, const StoredRegister& stored);
-    static std::optional<Renewal> load_renewal(SQLite::Database& db, Source source);
-    void append(SQLite::Database& db, const Reading& reading);
-    static void note(SQLite::Database& db, const char* name, const std::string& value);
-    static std::string noted(SQLite::Database& db, const char* name);
-    std::size_t thin(SQLite::Database& db);
-    std::vector<Reading> select(SQLite::Database& db, const std::string& condition, const ReadingKey& after,
-                                std::size_t most);
-};
-
-void SqliteMeterStore::Impl::open()
-{
-    if (access == StoreAccess::own)
-        make_private(path);
-    const int mode =
-        access == StoreAccess::own ? SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE : SQLite::OPEN_READONLY;
-    database.emplace(path.string(), mode, 5'000);
-    SQLite::Database& db = *database;
-    const int owner = db.execAndGet("PRAGMA application_id").getInt();
-    const bool empty = db.execAndGet("SELECT count(*) FROM sqlite_schema").getInt() == 0;
-    if (!empty && owner != application_id)
-        throw SQLite::Exception("it belongs to another program", SQLITE_NOTADB);
-    if (!empty && db.execAndGet("PRAGMA user_version").getInt() != layout)
-        throw SQLite::Exception("it was written by another version of meter-pi", SQLITE_NOTADB);
-    if (access == StoreAccess::own) {
-        // EXTRA is FULL to a log, and to the journal that the change to a log makes once it also syncs that journal's
-        // deletion: one that a power cut brought back would undo the whole file.
-        db.exec("PRAGMA synchronous = EXTRA");
-        db.exec("PRAGMA journal_mode = WAL");
-        if (empty)
-            make_tables();
-        settle();
-        bring_up_to_date();
-    }
-    if (access == StoreAccess::look && empty)
-        throw UsageError(fmt::format("{}: no meter has run here yet", path.string()));
-    const std::string verdict = db.execAndGet("PRAGMA quick_check(1)").getString();
-    if (verdict != "ok")
-        throw SQLite::Exception(verdict, SQLITE_CORRUPT);
-    rows = static_cast<std::size_t>(db.execAndGet("SELECT count(*) FROM outbox").getInt64());
-}
-
-void SqliteMeterStore::Impl::make_tables()
-{
-    SQLite::Database& db = *database;
-    SQLite::Transaction transaction(db);
-    db.exec(schema);
-    db.exec(fmt::format("PRAGMA application_id = {}", application_id));
-    db.exec(fmt::format("PRAGMA user_version = {}", layout));
-    transaction.commit();
-}
-
-// A commit whose sync failed in an earlier life may still be read from the log although the card does not have it.
-// Written back to the file, and the log begun anew (an older state of it on the card would undo that), what is found
-// here is there for good.
-void SqliteMeterStore::Impl::settle()
-{
-    {
-        SQLite::Statement checkpoint(*database, "PRAGMA wal_checkpoint(RESTART)");
-        if (checkpoint.executeStep() && checkpoint.getColumn(0).getInt() != 0)
-            throw SQLite::Exception("its log could not be written back", SQLITE_BUSY);
-    }
-    database->exec(fmt::format("PRAGMA user_version = {}", layout)); // the first commit to the new log
-}
-
-// What stores of an earlier meter-pi do not have.
-void SqliteMeterStore::Impl::bring_up_to_date()
-{
-    SQLite::Database& db = *database;
-    db.exec(renewal_schema);
-    const char* const is_there =
-        "SELECT count(*) FROM pragma_table_info('register') WHERE name = 'confirmation'";
-    if (db.execAndGet(is_there).getInt() == 0)
-        db.exec("ALTER TABLE register ADD COLUMN confirmation TEXT");
-}
-
-template <typename Body>
-auto SqliteMeterStore::Impl::run(const Body& body) -> decltype(body(*database))
-{
-    bool is_open = false;
-    try {
-        if (!database)
-            open();
-        is_open = true;
-        return body(*database);
-    } catch (const SQLite::Exception& failure) {
-        const int kind = failure.getErrorCode();
-        if (!is_open || (kind != SQLITE_IOERR && kind != SQLITE_FULL))
-            database.reset();
-        const char* remedy = "";
-        switch (kind) {
-        case SQLITE_CORRUPT:
-        case SQLITE_NOTADB:
-            remedy = ": move the file away, then the register comes back from the server";
-            break;
-        case SQLITE_FULL:
-            remedy = ": free some space";
-            break;
-        case SQLITE_READONLY:
-        case SQLITE_CANTOPEN:
-            remedy = ": is the folder there and writable?";
-            break;
-        default:
-            break;
-        }
-        throw StoreError(fmt::format("{}: {}{}", path.string(), failure.what(), remedy));
-    }
-}
 
 // Without a new confirmation the last one stays.
 void SqliteMeterStore::Impl::save(SQLite::Database& db, const StoredRegister& stored,

@@ -98,6 +98,7 @@ stage_format() {
 stage_dev() {
   build dev
   run_ctest dev
+  /usr/bin/python3 tests/sim/plant-faults.py --list # has each fault still its place in the sources?
   [ ${#long[@]} -eq 0 ] || build/dev/tests/sim/sim_outage --run_test=@long
   [ ${#long[@]} -eq 0 ] || /usr/bin/python3 tests/sim/plant-faults.py
 }

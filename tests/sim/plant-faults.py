@@ -6,7 +6,7 @@ usage: tests/sim/plant-faults.py [--actions N] [-k PATTERN] [--list]
 
   --actions N   in each run at most (400,000)
   -k PATTERN    only the faults whose names contain it
-  --list        the faults' names
+  --list        the faults' names, each of which has its place in the sources
 
 Prints a table. Exit 1 if a fault is missed, or a text to be replaced is not in the sources any more.
 """
@@ -62,9 +62,9 @@ FAULTS = [
           "        if (!register_.greeted()) {\n", "        if (!register_.greeted() && register_.stored().epoch.value == 0) {\n"),
     Fault("publish before store", "meter-pi/meter.cpp",
           "    const std::size_t thinned = parts_.store.commit(with_reading);\n",
-          "    uplink_.stored(reading, now);\n    send_messages();\n"
+          "    uplink_.stored(reading, now);\n    send_messages(now);\n"
           "    const std::size_t thinned = parts_.store.commit(with_reading);\n"),
-    Fault("reuse a sequence after a failed commit", "meter-pi/sqlite_meter_store.cpp",
+    Fault("reuse a sequence after a failed commit", "meter-pi/sqlite_meter_store_impl.hpp",
           "        if (!is_open || (kind != SQLITE_IOERR && kind != SQLITE_FULL))\n            database.reset();\n",
           "        if (!is_open || kind != SQLITE_OK)\n            database.reset();\n"),
     Fault("take the server's lower total", "meter-pi/energy_register.cpp",
@@ -79,7 +79,7 @@ FAULTS = [
     Fault("forget more than was confirmed", "meter-pi/sqlite_meter_store.cpp",
           "DELETE FROM outbox WHERE epoch = ? AND sequence BETWEEN ? AND ?",
           "DELETE FROM outbox WHERE epoch = ? AND (sequence > ? OR 1) AND sequence <= ?"),
-    Fault("do not wait for the meter's disk", "meter-pi/sqlite_meter_store.cpp",
+    Fault("do not wait for the meter's disk", "meter-pi/sqlite_meter_store_file.cpp",
           "PRAGMA synchronous = EXTRA", "PRAGMA synchronous = NORMAL"),
     Fault("do not wait for the ledger's disk", "server/sqlite_ledger_file.cpp",
           "PRAGMA synchronous = EXTRA", "PRAGMA synchronous = NORMAL"),
@@ -143,13 +143,13 @@ def main() -> int:
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
     faults = [fault for fault in FAULTS if options.k in fault.name]
-    if options.list:
-        print("\n".join(fault.name for fault in faults))
-        return 0
     missing = [f"{fault.file} has not exactly one place for \"{fault.name}\"" for fault in faults
                if (ROOT / fault.file).read_text().count(fault.sound) != 1]
     if missing:
         sys.exit("\n".join(missing))
+    if options.list:
+        print("\n".join(fault.name for fault in faults))
+        return 0
 
     wrong = 0
     with tempfile.TemporaryDirectory(prefix="plant-faults-") as folder:

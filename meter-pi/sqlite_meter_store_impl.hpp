@@ -1,0 +1,75 @@
+// SqliteMeterStore's inside: its tables are in sqlite_meter_store_file.cpp, what is read and written in
+// sqlite_meter_store.cpp.
+#pragma once
+
+#include "meter-pi/sqlite_meter_store.hpp"
+
+#include <SQLiteCpp/SQLiteCpp.h>
+#include <fmt/core.h>
+#include <sqlite3.h>
+
+namespace pulsemeter {
+
+struct SqliteMeterStore::Impl {
+    std::filesystem::path path;
+    StoreAccess access;
+    std::size_t limit;
+    std::optional<SQLite::Database> database;
+    std::size_t rows = 0; // in the outbox, so that no interval counts them
+
+    void open();
+    void make_tables();
+    void settle();
+    void bring_up_to_date();
+    // Runs `body` on an open database; a failure closes it, so that the next call starts anew. A failing disk does not:
+    // the connection's index of the log ends before the commit that failed, while a new one would find that commit in
+    // the log, unsynced, and take it for done. The next commit writes over it.
+    template <typename Body>
+    auto run(const Body& body) -> decltype(body(*database));
+
+    static void save(SQLite::Database& db, const StoredRegister& stored,
+                     const std::optional<std::string>& confirmation);
+    static void save_renewal(SQLite::Database& db, const StoredRegister& stored);
+    static std::optional<Renewal> load_renewal(SQLite::Database& db, Source source);
+    void append(SQLite::Database& db, const Reading& reading);
+    static void note(SQLite::Database& db, const char* name, const std::string& value);
+    static std::string noted(SQLite::Database& db, const char* name);
+    std::size_t thin(SQLite::Database& db);
+    std::vector<Reading> select(SQLite::Database& db, const std::string& condition, const ReadingKey& after,
+                                std::size_t most);
+};
+
+template <typename Body>
+auto SqliteMeterStore::Impl::run(const Body& body) -> decltype(body(*database))
+{
+    bool is_open = false;
+    try {
+        if (!database)
+            open();
+        is_open = true;
+        return body(*database);
+    } catch (const SQLite::Exception& failure) {
+        const int kind = failure.getErrorCode();
+        if (!is_open || (kind != SQLITE_IOERR && kind != SQLITE_FULL))
+            database.reset();
+        const char* remedy = "";
+        switch (kind) {
+        case SQLITE_CORRUPT:
+        case SQLITE_NOTADB:
+            remedy = ": move the file away, then the register comes back from the server";
+            break;
+        case SQLITE_FULL:
+            remedy = ": free some space";
+            break;
+        case SQLITE_READONLY:
+        case SQLITE_CANTOPEN:
+            remedy = ": is the folder there and writable?";
+            break;
+        default:
+            break;
+        }
+        throw StoreError(fmt::format("{}: {}{}", path.string(), failure.what(), remedy));
+    }
+}
+
+} // namespace pulsemeter
