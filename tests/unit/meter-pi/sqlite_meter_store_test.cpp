@@ -157,8 +157,8 @@ BOOST_AUTO_TEST_CASE(D5_a_full_outbox_is_thinned_by_whole_old_readings_and_stays
 
 BOOST_AUTO_TEST_CASE(D5_what_thinning_leaves_is_evenly_spaced_and_its_newer_half_is_whole)
 {
-    const Folder folder;
-    SqliteMeterStore store(folder.path, StoreAccess::own, 100);
+    const TemporaryFolder folder;
+    SqliteMeterStore store(folder.path(), StoreAccess::own, 100);
     for (std::uint64_t sequence = 1; sequence <= 2'000; ++sequence)
         append(store, sequence);
     const auto rows = store.outbox({}, 1'000);
@@ -172,8 +172,8 @@ BOOST_AUTO_TEST_CASE(D5_what_thinning_leaves_is_evenly_spaced_and_its_newer_half
 
 BOOST_AUTO_TEST_CASE(I3_held_readings_are_thinned_out_only_where_there_are_no_others)
 {
-    const Folder folder;
-    SqliteMeterStore store(folder.path, StoreAccess::own, 20);
+    const TemporaryFolder folder;
+    SqliteMeterStore store(folder.path(), StoreAccess::own, 20);
     for (std::uint64_t sequence = 1; sequence <= 18; ++sequence)
         append(store, sequence);
     std::vector<Refused> refused;
