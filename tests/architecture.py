@@ -19,7 +19,8 @@ TECHNOLOGY = {
     "toml++": (r"toml\+\+/", ("shared/config_file",)),
     "spdlog": (r"spdlog/", ("shared/log.cpp",)),
     "Asio": (r"boost/asio", ("shared/event_loop.cpp",)),
-    "CLI11": (r"CLI/", ("meter-pi/main.cpp", "meter-pi/commands/", "server/main.cpp", "server/commands/")),
+    "CLI11": (r"CLI/", ("meter-pi/main.cpp", "meter-pi/commands/", "server/main.cpp", "server/commands/",
+                          "shared/command_line.cpp")),
 }
 # Which of our own folders a folder may include.
 OWN = {
