@@ -80,7 +80,10 @@ class EnergyRegister {
 public:
     // `highest_epoch`: the highest one that was ever given out beside this disk, whoever's it is.
     explicit EnergyRegister(const StoredRegister& stored, Epoch highest_epoch = {})
-        : base_(stored), now_(stored), highest_epoch_(std::max(highest_epoch, stored.epoch))
+        : base_(stored),
+          now_(stored),
+          highest_epoch_(std::max(highest_epoch, stored.epoch)),
+          epoch_base_(stored.numbered)
     {
     }
 
@@ -116,7 +119,7 @@ private:
     StoredRegister base_; // the register without the pulses of `counted_`
     StoredRegister now_;
     Epoch highest_epoch_;
-    Pulses epoch_base_; // the total that the new epoch starts from
+    Pulses epoch_base_; // the total that the newest epoch starts from, until its first reading
     std::uint64_t counted_ = 0;
     Quality counted_quality_;
     bool greeted_ = false;

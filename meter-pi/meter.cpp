@@ -65,7 +65,8 @@ SteadyTime Meter::turn(SteadyTime now)
         take_reading(now);
         next_reading_ = std::max(*next_reading_ + interval_, now);
     }
-    if (uplink_.wants_commit())
+    // An epoch comes to the disk with its first reading; a disk that fails is asked once an interval.
+    if (uplink_.wants_commit() && !register_.at_epoch_start() && disk_trouble_.empty())
         forget_confirmed(now);
     uplink_.tick(now);
     feed_uplink(now);
@@ -119,7 +120,7 @@ void Meter::take_in_token(const Received& received, SteadyTime now)
         return;
     }
     const auto state = uplink_.received(*message, now);
-    if (state || uplink_.settled_some()) // a replayed one is no answer
+    if (uplink_.was_answered())
         silence_.ended();
     const auto* confirmation = std::get_if<Confirmation>(&*message);
     const auto* refusal = std::get_if<Refused>(&*message);
@@ -165,9 +166,8 @@ void Meter::take_greeting(const State& state, SteadyTime now)
     take_reading(now);
 }
 
-ReadingFacts Meter::facts(const Tally& tally)
+ReadingFacts Meter::facts(const Tally& tally, ReadingFacts facts)
 {
-    ReadingFacts facts = parts_.facts();
     const auto offset = facts.measured_at.time_since_epoch() - facts.uptime;
     if (clock_offset_ && std::chrono::abs(offset - *clock_offset_) > clock_step)
         events_ |= bit(MeterEvent::clock_stepped);
@@ -182,6 +182,7 @@ ReadingFacts Meter::facts(const Tally& tally)
 void Meter::take_reading(SteadyTime now)
 {
     const Tally tally = parts_.tally();
+    const ReadingFacts at = parts_.facts(); // once: a commit may take long, and a total belongs to its time
     register_.count(tally.pulses, tally.quality);
     condition_ = condition_of(tally);
     try {
@@ -190,21 +191,21 @@ void Meter::take_reading(SteadyTime now)
             return;
         }
         if (register_.stored().renewal)
-            renew_register(tally, now);
+            renew_register(tally, at, now);
         const bool starts_epoch = register_.at_epoch_start();
-        commit_reading(facts(tally), now);
+        commit_reading(facts(tally, at), now);
         if (starts_epoch && register_.stored().total > register_.stored().numbered)
-            commit_reading(facts(tally), now); // what was counted before the greeting
+            commit_reading(facts(tally, at), now); // what was counted before the greeting
     } catch (const StoreError& failure) {
         trouble(failure.what(), now);
     }
 }
 
 // What was counted before `register set` is said in the old epoch first.
-void Meter::renew_register(const Tally& tally, SteadyTime now)
+void Meter::renew_register(const Tally& tally, const ReadingFacts& at, SteadyTime now)
 {
     while (!register_.renewal_due())
-        commit_reading(facts(tally), now);
+        commit_reading(facts(tally, at), now);
     events_ |= register_.stored().renewal->events;
     register_.renew();
     const StoredRegister& begun = register_.stored();

@@ -48,7 +48,7 @@ private:
     void take_in_token(const Received& received, SteadyTime now);
     void take_greeting(const State& state, SteadyTime now);
     void take_reading(SteadyTime now);
-    void renew_register(const Tally& tally, SteadyTime now);
+    void renew_register(const Tally& tally, const ReadingFacts& at, SteadyTime now);
     void commit_reading(const ReadingFacts& facts, SteadyTime now);
     void save_total();
     [[nodiscard]] StoreChange change(const StoredRegister& stored) const;
@@ -58,7 +58,7 @@ private:
     void send_messages(SteadyTime now);
     void trouble(const std::string& what, SteadyTime now);
     [[nodiscard]] std::string condition_of(const Tally& tally) const;
-    [[nodiscard]] ReadingFacts facts(const Tally& tally);
+    [[nodiscard]] ReadingFacts facts(const Tally& tally, ReadingFacts facts);
 
     MeterId id_;
     crypto::MeterKeys keys_;

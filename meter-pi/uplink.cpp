@@ -39,24 +39,28 @@ void Uplink::disconnected()
 
 std::optional<State> Uplink::received(const DownMessage& message, SteadyTime now)
 {
-    settled_some_ = false;
+    settled_some_ = was_answered_ = false;
     if (const auto* state = std::get_if<State>(&message)) {
         if (greeted_ || state->nonce != hello_.nonce) // an old answer, played again
             return std::nullopt;
         greeted_ = true;
         hello_at_ = SteadyTime::max();
         held_at_ = now;
+        was_answered_ = true;
         return *state;
     }
     if (const auto* confirmation = std::get_if<Confirmation>(&message))
         confirm(*confirmation, now);
     if (const auto* refusal = std::get_if<Refused>(&message);
         refusal != nullptr && refused_.size() < most_confirmed) {
-        settled_some_ = in_flight_.erase({refusal->epoch, refusal->sequence}) > 0;
+        const ReadingKey at{refusal->epoch, refusal->sequence};
+        settled_some_ = in_flight_.erase(at) > 0;
+        was_answered_ = std::find(held_out_.begin(), held_out_.end(), at) != held_out_.end();
         ranges_met_ += settled_some_ ? 1 : 0;
         if (std::find(refused_.begin(), refused_.end(), *refusal) == refused_.end())
             refused_.push_back(*refusal);
     }
+    was_answered_ |= settled_some_;
     return std::nullopt;
 }
 

@@ -46,6 +46,8 @@ public:
     [[nodiscard]] std::optional<State> received(const DownMessage& message, SteadyTime now);
     // Did the last message settle a reading that was on its way? A replayed one does not: no reason to say anything.
     [[nodiscard]] bool settled_some() const { return settled_some_; }
+    // Was the last message an answer to what was sent? Also a held reading's that is refused once more.
+    [[nodiscard]] bool was_answered() const { return was_answered_; }
     void stored(const Reading& newest, SteadyTime now);        // committed, so it may leave
     void offer(std::span<const Reading> rows, SteadyTime now); // what room() and after() asked for
     void offer_held(std::span<const Reading> rows,
@@ -92,6 +94,7 @@ private:
     ReadingKey held_cursor_;           // every held row up to here was sent in this round
     std::vector<ReadingKey> held_out_; // the held ones sent last, unanswered
     bool settled_some_ = false;
+    bool was_answered_ = false;
     std::size_t ranges_met_ = 0; // confirmed or refused since the last commit, and a reading was on its way
     std::vector<Send> messages_;
     std::vector<Confirmation> confirmed_;

@@ -62,7 +62,7 @@ struct ClassicHeadEnd::Meter {
         const auto gap = said_at ? now - *said_at : earliest;
         if (gap >= silence) // which proves the same
             unproven = 0;
-        if (gap < earliest || ++unproven == proof_every) {
+        if (gap < earliest || ++unproven >= proof_every) {
             withheld = gap;
             confirm_at = now + silence;
             return;
@@ -72,11 +72,12 @@ struct ClassicHeadEnd::Meter {
     }
     void said(SteadyTime now)
     {
-        if (withheld) { // and nothing came since: there is one loop, and this is how soon it answers
+        const bool confirms = confirm_at != SteadyTime::max();
+        if (confirms &&
+            withheld) { // and nothing came since: there is one loop, and this is how soon it answers
             earliest = std::clamp<SteadyTime::duration>(*withheld / 2, hasty_answer, earliest_answer);
             unproven = 0;
         }
-        const bool confirms = confirm_at != SteadyTime::max();
         if (confirms)
             confirmed_at = now;
         repeat_at = now + (confirms ? patience() : repeat_every);
@@ -115,8 +116,7 @@ void ClassicHeadEnd::disconnected()
 {
     connected_ = false;
     for (auto& [topic, meter] : meters_) {
-        meter->confirm_at = meter->repeat_at = SteadyTime::max();
-        meter->withheld.reset();
+        meter->confirm_at = meter->repeat_at = SteadyTime::max(); // what is withheld stays to be proved
     }
 }
 

@@ -52,6 +52,7 @@ public:
 
     // The step-th step from now and the count − 1 after it fail: a write with SQLITE_FULL or SQLITE_IOERR_WRITE, half
     // written; a sync with SQLITE_IOERR_FSYNC; a creation, truncation or deletion with an error of its own.
+    // (EROFS on an open file reaches SQLite's callers as the same: all but ENOSPC is SQLITE_IOERR_*.)
     void fail_at(std::uint64_t step, std::uint64_t count = 1);
     [[nodiscard]] bool has_failed() const { return last_error_ != 0; } // since fail_at()
     [[nodiscard]] int last_error() const { return last_error_; }

@@ -147,6 +147,27 @@ class FullDisk(Case):
         self.assertIn(str(disk.path), done.stderr)
 
 
+    def test_P4_a_read_only_disk_at_the_start_of_either_program_is_one_clear_line(self):
+        server = self.server(self.broker())
+        meter = server.add()
+        server.run()
+        meter.run()
+        meter.process.wait_out(CONFIRMED)
+        meter.process.stop()
+        server.process.stop()
+        before = server.rows(), meter.register()
+        for command, folder in ((server.arguments("run", password=True), server.data), (meter.arguments(), meter.state)):
+            read_only = ["unshare", "--mount", *(["--user", "--map-root-user"] if os.geteuid() != 0 else []), "sh", "-c",
+                         'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"', folder, *command]
+            done = self.run_command(read_only)
+            if "mount: " in done.stderr or "unshare: " in done.stderr:
+                self.skipTest(f"this machine lets nobody mount: {done.stderr.strip()}")
+            self.assertIn(done.returncode, (1, 2), done.stderr)
+            self.assertEqual(len(done.stderr.strip().splitlines()), 1, done.stderr)
+            self.assertRegex(done.stderr, f"{folder}.*([Rr]ead-only|readonly|writable)")
+        self.assertEqual((server.rows(), meter.register()), before)
+
+
 class StalledDisk(Case):
     def test_C4_counting_goes_on_while_the_disk_stands_still(self):
         pulses, trace = 600, self.folder / "steady.trace"

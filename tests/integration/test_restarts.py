@@ -84,7 +84,7 @@ class Restarts(Case):
         self.wait_equal_totals(server, meter)
 
     def test_D2_D4_any_of_the_three_killed_9_at_random_points_and_the_broker_wiped(self):
-        """Row D4's 20 at least, with the programs among the dead: also while another is still away or coming back."""
+        """Row D4's 20 and 200, with the programs among the dead: also while another is still away or coming back."""
         broker, server, meter = self.three(persistent=True)
         parts = {"broker": broker, "server": server, "meter": meter}
         starts = {"broker": broker.start, "server": lambda: server.run(connected=False), "meter": meter.run}
@@ -93,7 +93,7 @@ class Restarts(Case):
         meter.run()
         self.wait_for_a_new_confirmation()
         told = Counter()
-        for _ in range(rounds(30, 300)):
+        while told["broker"] < rounds(20, 200):
             time.sleep(self.random.uniform(0, 1))  # any instant will do, so this is no wait for anything
             dead = self.random.sample(sorted(parts), self.random.randint(1, 3))
             for name in dead:
@@ -109,7 +109,6 @@ class Restarts(Case):
         self.wait_for_a_new_confirmation()
         self.wait_for_the_backlog()
         self.check_the_end()
-        self.assertGreaterEqual(told["broker"], rounds(10, 200), "so many by every seed")
         print(f"        killed: {', '.join(f'{n} × {name}' for name, n in sorted(told.items()))}")
 
     def test_D4_broker_killed_and_its_data_wiped(self):

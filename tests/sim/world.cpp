@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <stdexcept>
 
 namespace pulsemeter::sim {
 
@@ -11,6 +12,8 @@ using namespace std::chrono_literals;
 using std::chrono::milliseconds;
 
 namespace {
+
+constexpr std::uint64_t totals_every = 10; // actions: the ledger is asked for its sums
 
 milliseconds up_to(Dice& dice, milliseconds most)
 {
@@ -119,6 +122,12 @@ void World::step()
     ++done_[drawn->name];
     (this->*drawn->act)();
     settle();
+    if (server_->is_running() && ++steps_ % totals_every == 0) {
+        try {
+            witness_.check_totals(server_->ledger());
+        } catch (const std::runtime_error&) { // its disk fails just now
+        }
+    }
 }
 
 void World::settle()

@@ -128,6 +128,16 @@ BOOST_AUTO_TEST_CASE(a_known_register_goes_on_with_the_next_number)
     BOOST_TEST(next.total.value == 504U);
 }
 
+BOOST_AUTO_TEST_CASE(P1_an_epoch_that_was_saved_before_its_first_reading_goes_on_from_its_base)
+{
+    StoredRegister begun = known(3, 0, 500); // which no program of ours saves
+    begun.total = Pulses{520};
+    EnergyRegister reg(begun);
+    BOOST_TEST((reg.greet(state(2, 2, 10, 500)) == Greeting::continued));
+    BOOST_TEST(take(reg).total.value == 500U);
+    BOOST_TEST(take(reg).total.value == 520U);
+}
+
 BOOST_AUTO_TEST_CASE(a_server_restored_from_a_backup_takes_the_hello_at_its_word)
 {
     EnergyRegister reg(known(2, 10, 500));

@@ -219,7 +219,9 @@ BOOST_AUTO_TEST_CASE(I3_a_refused_reading_is_set_aside_and_sent_again_every_hour
     (void)meter.sent();
     const Refused refusal{Epoch{1}, Sequence{1}, RefusalReason::implausible_rate};
     (void)meter.uplink.received(refusal, start);
+    BOOST_TEST(meter.uplink.was_answered());
     (void)meter.uplink.received(refusal, start); // played again: remembered once
+    BOOST_TEST(!meter.uplink.was_answered());
     BOOST_TEST(meter.uplink.refused().size() == 1U);
     meter.uplink.tick(start + 10min);
     BOOST_TEST(meter.sent().empty());
@@ -228,6 +230,9 @@ BOOST_AUTO_TEST_CASE(I3_a_refused_reading_is_set_aside_and_sent_again_every_hour
     meter.uplink.offer_held(readings(1, 1), start + 61min);
     BOOST_TEST(meter.sent() == Numbers{1}, boost::test_tools::per_element());
     BOOST_TEST(!meter.uplink.held_due(start + 62min));
+    (void)meter.uplink.received(refusal, start + 61min);
+    BOOST_TEST(meter.uplink.was_answered()); // the same answer, but to what was just sent
+    BOOST_TEST(!meter.uplink.settled_some());
     (void)meter.uplink.received(confirmation(1, 1), start + 62min);
     BOOST_TEST(meter.uplink.held_due(start + 63min)); // accepted: the next ones need not wait for their hour
 }

@@ -304,6 +304,21 @@ BOOST_AUTO_TEST_CASE(B2_now_and_then_a_silence_proves_that_there_is_one_loop)
     SAYS(world.total(102), "102");
 }
 
+BOOST_AUTO_TEST_CASE(B2_a_connection_lost_in_that_silence_does_not_end_the_proof)
+{
+    World world;
+    for (unsigned total = 1; total < ClassicHeadEnd::proof_every; ++total) {
+        SAYS(world.total(total), std::to_string(total));
+        world.now += 3s;
+    }
+    SAYS(world.total(100));
+    world.head_end.disconnected();
+    world.head_end.connected(world.now);
+    world.now += 3s;
+    SAYS(world.total(101));
+    SAYS(world.after(5s), "101");
+}
+
 // A meter that sends once for each confirmation, after its own random pause and as many at a time as it likes; messages
 // are doubled both ways for a while.
 BOOST_AUTO_TEST_CASE(B2_doubles_never_make_the_loops_more)
