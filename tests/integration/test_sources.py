@@ -26,7 +26,8 @@ class Sources(Case):
         self.meter_.process.stop()
         self.wait_equal_totals(self.server_, self.meter_)
         with sqlite3.connect(self.meter_.state / "meter.sqlite") as store:
-            store.execute("INSERT INTO register VALUES (?, 0, 0, ?, 0, 1000, 0, 0, 0, 0)", (MEASURED, pulses))
+            store.execute("INSERT INTO register (source, epoch, last, total, numbered, imp, start, glitches, missed, uncertain) "
+                          "VALUES (?, 0, 0, ?, 0, 1000, 0, 0, 0, 0)", (MEASURED, pulses))
         store.close()
 
     def test_C7_auto_without_gpio_simulates_and_says_so_loudly(self):
