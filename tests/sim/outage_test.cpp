@@ -2,12 +2,12 @@
 // trips, not in time.
 #define BOOST_TEST_MODULE outage
 #include "tests/sim/machines.hpp"
+#include "tests/unit/temporary_folder.hpp"
 
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <iostream>
 #include <optional>
 
@@ -16,21 +16,6 @@ using namespace pulsemeter::sim;
 using namespace std::chrono_literals;
 
 namespace {
-
-class Folder {
-public:
-    Folder()
-    {
-        std::string name = (std::filesystem::temp_directory_path() / "outage-XXXXXX").string();
-        if (mkdtemp(name.data()) == nullptr)
-            throw std::runtime_error("no temporary folder " + name);
-        path = name;
-    }
-    ~Folder() { std::filesystem::remove_all(path); }
-    Folder(const Folder&) = delete;
-    Folder& operator=(const Folder&) = delete;
-    std::filesystem::path path;
-};
 
 // The meters' lines of a month are of no interest.
 struct Quiet {
@@ -47,19 +32,23 @@ struct Outage {
     std::size_t outbox_limit = SqliteMeterStore::default_outbox_limit;
     static constexpr auto round_trip = 50ms; // to a broker on the Internet
 
-    Folder folder;
+    TemporaryFolder folder;
     Clocks clocks;
     Broker broker{1};
     Witness witness;
     MeterId hall = *MeterId::parse("hall");
     MeterId cellar = *MeterId::parse("cellar");
-    MeterMachine cut_off{hall,    folder.path / "hall",
+    MeterMachine cut_off{hall,    folder.path() / "hall",
                          clocks,  broker,
                          witness, {.interval = interval, .outbox_limit = outbox_limit},
                          1};
-    MeterMachine other{cellar, folder.path / "cellar", clocks, broker, witness, {.interval = interval}, 2};
-    ServerMachine server{
-        folder.path / "server", clocks, broker, witness, {{hall, cut_off.keys()}, {cellar, other.keys()}}, 3};
+    MeterMachine other{cellar, folder.path() / "cellar", clocks, broker, witness, {.interval = interval}, 2};
+    ServerMachine server{folder.path() / "server",
+                         clocks,
+                         broker,
+                         witness,
+                         {{hall, cut_off.keys()}, {cellar, other.keys()}},
+                         3};
     std::size_t messages = 0; // of the meter that was cut off, upward
     std::size_t most_at_once = 0;
 

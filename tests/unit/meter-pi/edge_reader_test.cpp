@@ -195,14 +195,30 @@ BOOST_AUTO_TEST_CASE(it_ends_at_once_though_nothing_comes)
 {
     class Quiet : public PendingSource {
     public:
-        Quiet() : PendingSource([] {}) {}
+        Quiet(std::atomic<bool>& waits, std::atomic<bool>& stopped)
+            : PendingSource([] {}), waits_(waits), stopped_(stopped)
+        {
+        }
         void wait(std::chrono::milliseconds timeout, const std::stop_token& stop) override
         {
+            waits_ = true;
             RealTime::of_this_machine().sleep(timeout, stop);
+            stopped_ = stop.stop_requested();
         }
+
+    private:
+        std::atomic<bool>& waits_;
+        std::atomic<bool>& stopped_;
     };
-    const EdgeReader reader( // its end would take an hour
-        std::make_unique<Quiet>(), "", [] { return nullptr; }, filter, constant, 1h);
+    std::atomic<bool> waits = false;
+    std::atomic<bool> stopped = false;
+    {
+        const EdgeReader reader(
+            std::make_unique<Quiet>(waits, stopped), "", [] { return nullptr; }, filter, constant, 1h);
+        while (!waits)
+            idle();
+    }
+    BOOST_TEST(stopped); // else the hour would have passed
 }
 
 BOOST_AUTO_TEST_SUITE_END()
