@@ -26,29 +26,26 @@ std::optional<Neighbour> neighbour(LedgerFile& file, const char* sql, const row:
     query->bind(2, row::number(sequence.value));
     if (!query->executeStep())
         return std::nullopt;
-    return Neighbour{{row::natural(query->getColumn(0))},
-                     {row::natural(query->getColumn(1))},
-                     row::boot(query->getColumn(2)),
-                     row::uptime(query->getColumn(3))};
+    const PackedReading facts = row::facts(query->getColumn(1));
+    return Neighbour{
+        {row::natural(query->getColumn(0))}, facts.total, row::find_boot(file, facts.boot).id, facts.uptime};
 }
 
-// A discarded reading (flag 2) is no neighbour.
+// A discarded reading is no neighbour.
 std::optional<Neighbour> previous_of(LedgerFile& file, const row::Life& life, Sequence sequence)
 {
-    return neighbour(
-        file,
-        "SELECT r.sequence, r.total, b.boot, r.uptime FROM reading r JOIN boot b ON b.id = r.boot "
-        "WHERE r.life = ? AND r.sequence < ? AND r.flags & 2 = 0 ORDER BY r.sequence DESC LIMIT 1",
-        life, sequence);
+    return neighbour(file,
+                     "SELECT sequence, facts FROM reading WHERE life = ? AND sequence < ? "
+                     "AND facts < x'80' ORDER BY sequence DESC LIMIT 1",
+                     life, sequence);
 }
 
 std::optional<Neighbour> next_of(LedgerFile& file, const row::Life& life, Sequence sequence)
 {
-    return neighbour(
-        file,
-        "SELECT r.sequence, r.total, b.boot, r.uptime FROM reading r JOIN boot b ON b.id = r.boot "
-        "WHERE r.life = ? AND r.sequence > ? AND r.flags & 2 = 0 ORDER BY r.sequence LIMIT 1",
-        life, sequence);
+    return neighbour(file,
+                     "SELECT sequence, facts FROM reading WHERE life = ? AND sequence > ? "
+                     "AND facts < x'80' ORDER BY sequence LIMIT 1",
+                     life, sequence);
 }
 
 std::int64_t make_meter(LedgerFile& file, const MeterId& meter)
@@ -203,11 +200,11 @@ void describe_register(LedgerFile& file, std::int64_t meter_key, Source source, 
     numbers->executeStep();
     state.sequence = Sequence{row::natural(numbers->getColumn(0))};
 
-    const auto total = file.query("SELECT total FROM reading WHERE life = ? AND flags & 2 = 0 "
-                                  "ORDER BY sequence DESC LIMIT 1");
-    total->bind(1, life->getColumn(0).getInt64());
-    if (total->executeStep())
-        state.total = Pulses{row::natural(total->getColumn(0))};
+    const auto newest = file.query("SELECT facts FROM reading WHERE life = ? AND facts < x'80' "
+                                   "ORDER BY sequence DESC LIMIT 1");
+    newest->bind(1, life->getColumn(0).getInt64());
+    if (newest->executeStep())
+        state.total = row::facts(newest->getColumn(0)).total;
 }
 
 } // namespace

@@ -47,18 +47,18 @@ std::vector<MeterLife> lives_of(LedgerFile& file, std::int64_t meter)
 
 void chain_day(LedgerFile& file, const MeterLife& life, std::int64_t day, HmacSha256& hmac, Chain& chain)
 {
-    static const std::string sql =
-        std::string("SELECT ") + row::reading_columns + " FROM open_day d JOIN " + row::reading_tables +
-        " WHERE d.life = ?1 AND d.day = ?2 AND r.life = ?1 "
-        "AND r.sequence BETWEEN d.first AND d.last "
-        "AND (r.measured + r.delay) / 86400000 = ?2 "
-        "AND NOT EXISTS (SELECT 1 FROM late WHERE life = ?1 AND sequence = r.sequence) "
-        "ORDER BY r.sequence";
-    const auto rows = file.query(sql.c_str());
+    const auto rows =
+        file.query("SELECT r.sequence, r.facts FROM open_day d JOIN reading r ON r.life = d.life "
+                   "WHERE d.life = ?1 AND d.day = ?2 AND r.sequence BETWEEN d.first AND d.last "
+                   "AND NOT EXISTS (SELECT 1 FROM late WHERE life = ?1 AND sequence = r.sequence) "
+                   "ORDER BY r.sequence");
     rows->bind(1, life.id);
     rows->bind(2, day);
-    while (rows->executeStep())
-        chain.add(hmac, row::reading_from(*rows, life.epoch, life.facts));
+    while (rows->executeStep()) {
+        const LedgerReading found = row::reading_from(file, *rows, life.epoch, life.facts);
+        if (row::day_of(found.received_at) == day)
+            chain.add(hmac, found);
+    }
     const auto closed = file.query("DELETE FROM open_day WHERE life = ? AND day = ?");
     closed->bind(1, life.id);
     closed->bind(2, day);
@@ -67,14 +67,13 @@ void chain_day(LedgerFile& file, const MeterLife& life, std::int64_t day, HmacSh
 
 void chain_late(LedgerFile& file, const MeterLife& life, std::uint64_t number, HmacSha256& hmac, Chain& chain)
 {
-    static const std::string sql =
-        std::string("SELECT ") + row::reading_columns + " FROM late t CROSS JOIN " + row::reading_tables +
-        " WHERE t.life = ?1 AND t.seal = 0 AND r.life = t.life AND r.sequence = t.sequence "
-        "ORDER BY r.sequence";
-    const auto rows = file.query(sql.c_str());
+    const auto rows =
+        file.query("SELECT r.sequence, r.facts FROM late t CROSS JOIN reading r "
+                   "WHERE t.life = ? AND t.seal = 0 AND r.life = t.life AND r.sequence = t.sequence "
+                   "ORDER BY r.sequence");
     rows->bind(1, life.id);
     while (rows->executeStep())
-        chain.add(hmac, row::reading_from(*rows, life.epoch, life.facts));
+        chain.add(hmac, row::reading_from(file, *rows, life.epoch, life.facts));
     const auto amended = file.query("UPDATE late SET seal = ? WHERE life = ? AND seal = 0");
     amended->bind(1, row::number(number));
     amended->bind(2, life.id);

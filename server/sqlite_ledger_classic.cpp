@@ -27,13 +27,12 @@ std::optional<Reading> newest_reading(LedgerFile& file, const Newest& newest)
 {
     if (!newest.life)
         return std::nullopt;
-    static const std::string sql = std::string("SELECT ") + row::reading_columns + " FROM " +
-                                   row::reading_tables + " WHERE r.life = ? ORDER BY r.sequence DESC LIMIT 1";
-    const auto query = file.query(sql.c_str());
+    const auto query =
+        file.query("SELECT sequence, facts FROM reading WHERE life = ? ORDER BY sequence DESC LIMIT 1");
     query->bind(1, newest.life->id);
     if (!query->executeStep())
         return std::nullopt;
-    return row::reading_from(*query, newest.highest, newest.life->facts).reading;
+    return row::reading_from(file, *query, newest.highest, newest.life->facts).reading;
 }
 
 // No clock of the meter's is known, so the time of the receipt stands for it.

@@ -1,5 +1,6 @@
 #include "server/sqlite_ledger_file.hpp"
 
+#include "server/sqlite_ledger_layout.hpp"
 #include "shared/errors.hpp"
 
 #include <fcntl.h>
@@ -13,122 +14,7 @@
 namespace pulsemeter {
 namespace {
 
-constexpr int application_id = 0x504d4c31; // "PML1": a pulsemeter ledger
-constexpr int layout = 2;
 constexpr int patience_ms = 10'000; // for another process that writes
-
-// `life` is one epoch of one meter, with what is fixed in it. A row of `reading` is kept short: what is seldom other
-// than zero (quality, events) is one blob, and `delay` is the receipt's distance from the measurement.
-constexpr const char* schema = R"(
-CREATE TABLE meter (
-    id         INTEGER PRIMARY KEY,
-    name       TEXT NOT NULL UNIQUE,
-    refused    INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE TABLE life (
-    id         INTEGER PRIMARY KEY,
-    meter      INTEGER NOT NULL,
-    epoch      INTEGER NOT NULL,
-    imp        INTEGER NOT NULL,
-    start      INTEGER NOT NULL,
-    source     INTEGER NOT NULL,
-    overruled  INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (meter, epoch)
-) STRICT;
-CREATE TABLE boot (
-    id         INTEGER PRIMARY KEY,
-    boot       BLOB NOT NULL UNIQUE
-) STRICT;
-CREATE TABLE reading (
-    life       INTEGER NOT NULL,
-    sequence   INTEGER NOT NULL,
-    total      INTEGER NOT NULL,
-    measured   INTEGER NOT NULL,
-    delay      INTEGER NOT NULL,
-    boot       INTEGER NOT NULL,
-    uptime     INTEGER NOT NULL,
-    flags      INTEGER NOT NULL,
-    power      INTEGER,
-    extra      BLOB,
-    PRIMARY KEY (life, sequence)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE held (
-    meter      INTEGER NOT NULL,
-    epoch      INTEGER NOT NULL,
-    sequence   INTEGER NOT NULL,
-    reason     INTEGER NOT NULL,
-    first_seen INTEGER NOT NULL,
-    last_seen  INTEGER NOT NULL,
-    repeats    INTEGER NOT NULL DEFAULT 0,
-    dismissed  INTEGER NOT NULL DEFAULT 0,
-    content    BLOB NOT NULL,
-    PRIMARY KEY (meter, epoch, sequence)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE event (
-    id         INTEGER PRIMARY KEY,
-    at         INTEGER NOT NULL,
-    kind       INTEGER NOT NULL,
-    meter      TEXT,
-    detail     TEXT NOT NULL
-) STRICT;
-)";
-
-// What layout 2 added; the whole schema is both. `fall` is where an accepted reading made a total go down,
-// `open_day` between which numbers an epoch's rows of a day (of receipt, UTC) that is not sealed yet lie, `late` are
-// rows that came after their day was sealed (seal 0: not amended yet), `seal` is sqlite_ledger_audit.cpp's, and
-// `gap` begins after the last reading that a backup had, until `before`, the first one that came since.
-constexpr const char* added_by_layout_2 = R"(
-CREATE TABLE fall (
-    life       INTEGER NOT NULL,
-    sequence   INTEGER NOT NULL,
-    pulses     INTEGER NOT NULL,
-    PRIMARY KEY (life, sequence)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE open_day (
-    life       INTEGER NOT NULL,
-    day        INTEGER NOT NULL,
-    first      INTEGER NOT NULL,
-    last       INTEGER NOT NULL,
-    PRIMARY KEY (life, day)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE late (
-    life       INTEGER NOT NULL,
-    sequence   INTEGER NOT NULL,
-    seal       INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (life, sequence)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX late_unsealed ON late (life) WHERE seal = 0;
-CREATE TABLE seal (
-    number     INTEGER PRIMARY KEY,
-    meter      INTEGER NOT NULL,
-    kind       INTEGER NOT NULL,
-    day        INTEGER NOT NULL,
-    row_count  INTEGER NOT NULL,
-    marks      BLOB NOT NULL,
-    mac        BLOB NOT NULL
-) STRICT;
-CREATE INDEX seal_of_meter ON seal (meter, number);
-CREATE TABLE gap (
-    life       INTEGER NOT NULL,
-    after      INTEGER NOT NULL,
-    before     INTEGER,
-    PRIMARY KEY (life, after)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE restoration (
-    at         INTEGER NOT NULL
-) STRICT;
-)";
-
-// What the new tables say of the rows that are there.
-constexpr const char* from_layout_1 = R"(
-INSERT INTO fall
-    SELECT life, sequence, before - total FROM (
-        SELECT life, sequence, total, lag(total) OVER (PARTITION BY life ORDER BY sequence) AS before
-        FROM reading WHERE flags & 2 = 0 AND life IN (SELECT id FROM life WHERE overruled = 1))
-    WHERE before > total;
-INSERT INTO open_day
-    SELECT life, (measured + delay) / 86400000, min(sequence), max(sequence) FROM reading GROUP BY 1, 2;
-)";
 
 std::optional<FileId> identify(const std::string& file)
 {
@@ -157,39 +43,6 @@ SQLite::Database open(const std::filesystem::path& file, LedgerAccess access)
     return {file.string(), flags, patience_ms};
 }
 
-int pragma(SQLite::Database& database, const char* name)
-{
-    return database.execAndGet(fmt::format("PRAGMA {}", name)).getInt();
-}
-
-bool is_empty(SQLite::Database& database)
-{
-    return database.execAndGet("SELECT count(*) FROM sqlite_schema").getInt() == 0;
-}
-
-void make_tables(SQLite::Database& database)
-{
-    SQLite::Transaction transaction(database, SQLite::TransactionBehavior::IMMEDIATE);
-    if (!is_empty(database))
-        return; // another process was faster
-    database.exec(schema);
-    database.exec(added_by_layout_2);
-    database.exec(
-        fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}", application_id, layout));
-    transaction.commit();
-}
-
-void bring_up_to_date(SQLite::Database& database)
-{
-    SQLite::Transaction transaction(database, SQLite::TransactionBehavior::IMMEDIATE);
-    if (pragma(database, "user_version") != 1)
-        return; // another process was faster
-    database.exec(added_by_layout_2);
-    database.exec(from_layout_1);
-    database.exec(fmt::format("PRAGMA user_version = {}", layout));
-    transaction.commit();
-}
-
 } // namespace
 
 LedgerFile::LedgerFile(const std::filesystem::path& file, LedgerAccess access, LastUse last_use)
@@ -216,23 +69,23 @@ bool LedgerFile::is_in_place() const
 
 void LedgerFile::check(const std::filesystem::path& file, LedgerAccess access)
 {
-    if (access == LedgerAccess::create && is_empty(database_)) {
+    if (access == LedgerAccess::create && layout::is_empty(database_)) {
         database_.exec("PRAGMA journal_mode = WAL");
-        make_tables(database_);
+        layout::make_tables(database_);
     }
-    if (pragma(database_, "application_id") != application_id) {
+    if (!layout::is_ledger(database_)) {
         throw UsageError(
             fmt::format("{} is not a pulsemeter ledger: restore it from a backup", file.string()));
     }
-    if (pragma(database_, "user_version") == 1) {
+    if (layout::number(database_) < layout::newest) {
         if (access == LedgerAccess::read) {
             throw UsageError(fmt::format("the ledger {} is of an older meter-server: start meter-server run "
                                          "once, which brings it up to date",
                                          file.string()));
         }
-        bring_up_to_date(database_);
+        layout::bring_up_to_date(*this);
     }
-    if (pragma(database_, "user_version") != layout) {
+    if (layout::number(database_) != layout::newest) {
         throw UsageError(fmt::format("the ledger {} was written by another version of meter-server: use that "
                                      "version",
                                      file.string()));
@@ -246,15 +99,18 @@ void LedgerFile::check(const std::filesystem::path& file, LedgerAccess access)
 // written back to the file, and the log begun anew: an older state of it on the disk would undo that.
 void LedgerFile::settle(LastUse last_use)
 {
-    {
-        SQLite::Statement checkpoint(database_, "PRAGMA wal_checkpoint(RESTART)");
-        if (checkpoint.executeStep() && checkpoint.getColumn(0).getInt() != 0) {
-            if (last_use == LastUse::failed)
-                throw SQLite::Exception("the log could not be written back", SQLITE_BUSY);
-            return; // a server that runs beside us has settled it
-        }
+    // Not by PRAGMA, which is refused (SQLITE_LOCKED) where the tables have just been changed.
+    const int code = sqlite3_wal_checkpoint_v2(database_.getHandle(), nullptr, SQLITE_CHECKPOINT_RESTART,
+                                               nullptr, nullptr);
+    if (code == SQLITE_BUSY) {
+        if (last_use == LastUse::failed)
+            throw SQLite::Exception("the log could not be written back", SQLITE_BUSY);
+        return; // a server that runs beside us has settled it
     }
-    database_.exec(fmt::format("PRAGMA user_version = {}", layout)); // the first commit to the new log
+    if (code != SQLITE_OK)
+        throw SQLite::Exception(database_.getHandle(), code);
+    database_.exec(
+        fmt::format("PRAGMA user_version = {}", layout::newest)); // the first commit to the new log
 }
 
 LedgerFile::Query LedgerFile::query(const char* sql)

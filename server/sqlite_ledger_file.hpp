@@ -28,6 +28,12 @@ struct NewRows {
     std::vector<std::int64_t> sequences;
 };
 
+// A stretch of one boot of a meter's system in which its wall clock went straight.
+struct Boot {
+    BootId id{};
+    std::int64_t began = 0; // its wall clock at uptime 0, ms since 1970; any number, if that is wrong
+};
+
 class LedgerFile {
 public:
     LedgerFile(const std::filesystem::path& file, LedgerAccess access, LastUse last_use);
@@ -47,6 +53,8 @@ public:
 
     // By life and day: what the transaction inserted so far.
     std::map<std::pair<std::int64_t, std::int64_t>, NewRows> new_rows;
+    // By the ledger's number of it: those that the transaction met so far.
+    std::map<std::uint64_t, Boot> boots;
 
 private:
     void check(const std::filesystem::path& file, LedgerAccess access);

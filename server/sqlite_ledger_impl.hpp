@@ -2,6 +2,7 @@
 // sqlite_ledger*.cpp only.
 #pragma once
 
+#include "server/packed_reading.hpp"
 #include "server/sqlite_ledger_file.hpp"
 
 #include <optional>
@@ -11,23 +12,17 @@ namespace pulsemeter {
 
 namespace row {
 
-// Bits of reading.flags.
-inline constexpr std::int64_t synchronised = 1;
-inline constexpr std::int64_t discarded = 2;
-inline constexpr std::int64_t overruled = 4; // accepted by the operator
-inline constexpr std::int64_t measured = 8;  // the source, for a discarded reading need not be its epoch's
-inline constexpr std::int64_t unstated = 16; // … of the classic wire
-inline constexpr std::int64_t from_retained = 32;
-
 [[nodiscard]] std::int64_t number(std::uint64_t value); // all of ours are at most 2^63−1
 // What follows throws SQLITE_CORRUPT if the value is out of the type's range.
 [[nodiscard]] std::uint64_t natural(const SQLite::Column& column);
 [[nodiscard]] std::uint32_t small(const SQLite::Column& column);
 [[nodiscard]] std::int64_t number(WallTime time);
+// a − b without a sign, so that neither damage nor a clock that is wrong overflows; time() judges what comes of it.
+[[nodiscard]] std::int64_t difference(std::int64_t a, std::int64_t b);
 [[nodiscard]] std::int64_t day_of(WallTime receipt); // since 1970, UTC
 [[nodiscard]] WallTime time(const SQLite::Column& column);
-[[nodiscard]] Uptime uptime(const SQLite::Column& column);
-[[nodiscard]] BootId boot(const SQLite::Column& column);
+[[nodiscard]] BootId boot_id(const SQLite::Column& column);
+[[nodiscard]] PackedReading facts(const SQLite::Column& column);
 [[nodiscard]] AuditMac mac(const SQLite::Column& column);
 
 struct Life {
@@ -53,6 +48,7 @@ struct Held {
 // A meter's new epoch, with its event.
 [[nodiscard]] Life start_epoch(LedgerFile& file, const MeterId& meter, const Reading& first, WallTime now);
 [[nodiscard]] Reading decode_content(const MeterId& meter, const SQLite::Column& content);
+void insert_packed(LedgerFile& file, std::int64_t life, Sequence sequence, const PackedReading& reading);
 void insert_reading(LedgerFile& file, const Life& life, const Reading& reading, WallTime received_at,
                     Standing standing, Delivery delivery = Delivery::live);
 // A reading that counts is new in an epoch where totals may fall: where they do so now.
@@ -66,11 +62,13 @@ void insert_event(LedgerFile& file, const LedgerEvent& event);
 // late if that is sealed already), and whether they end a gap. At its end.
 void note_new_rows(LedgerFile& file);
 
-// What reading_from() takes, in its order.
-inline constexpr const char* reading_columns =
-    "r.sequence, r.total, r.measured, r.delay, b.boot, r.uptime, r.flags, r.power, r.extra";
-inline constexpr const char* reading_tables = "reading r JOIN boot b ON b.id = r.boot";
-[[nodiscard]] LedgerReading reading_from(SQLite::Statement& row, Epoch epoch, const EpochFacts& facts);
+// The stretch of that boot, by its number too, that begins nearest to `boot.began`; a new one if none is near.
+[[nodiscard]] std::pair<std::uint64_t, Boot> stretch_of(LedgerFile& file, const Boot& boot);
+[[nodiscard]] Boot find_boot(LedgerFile& file, std::uint64_t number); // SQLITE_CORRUPT if there is none
+[[nodiscard]] WallTime measured_at(const Boot& boot, const PackedReading& facts);
+// Of a row whose first columns are sequence and facts.
+[[nodiscard]] LedgerReading reading_from(LedgerFile& file, SQLite::Statement& row, Epoch epoch,
+                                         const EpochFacts& epoch_facts);
 
 } // namespace row
 
@@ -103,6 +101,7 @@ struct SqliteLedger::Impl {
         return run([&body](LedgerFile& open) {
             SQLite::Transaction transaction(open.database(), SQLite::TransactionBehavior::IMMEDIATE);
             open.new_rows.clear();
+            open.boots.clear();
             auto result = body(open);
             row::note_new_rows(open);
             if (!open.is_in_place())
@@ -118,6 +117,7 @@ struct SqliteLedger::Impl {
     {
         return run([&body](LedgerFile& open) {
             const SQLite::Transaction transaction(open.database());
+            open.boots.clear();
             return body(open);
         });
     }

@@ -27,7 +27,7 @@ std::uint64_t total_at(LedgerFile& file, const char* sql, std::int64_t life, Seq
     const auto query = file.query(sql);
     query->bind(1, life);
     query->bind(2, row::number(until.value));
-    return query->executeStep() ? row::natural(query->getColumn(0)) : 0;
+    return query->executeStep() ? row::facts(query->getColumn(0)).total.value : 0;
 }
 
 // Few: each is an act of the operator.
@@ -47,11 +47,11 @@ Wide rises(LedgerFile& file, std::int64_t life, Sequence until)
 {
     const auto first =
         total_at(file,
-                 "SELECT total FROM reading WHERE life = ? AND sequence <= ? AND flags & 2 = 0 "
+                 "SELECT facts FROM reading WHERE life = ? AND sequence <= ? AND facts < x'80' "
                  "ORDER BY sequence LIMIT 1",
                  life, until);
     const auto last = total_at(file,
-                               "SELECT total FROM reading WHERE life = ? AND sequence <= ? AND flags & 2 = 0 "
+                               "SELECT facts FROM reading WHERE life = ? AND sequence <= ? AND facts < x'80' "
                                "ORDER BY sequence DESC LIMIT 1",
                                life, until);
     const Wide risen_to = last + falls(file, life, until);
@@ -82,37 +82,41 @@ std::vector<ConsumedPulses> consumption(LedgerFile& file, std::int64_t meter_key
 // and the next one follows at once.
 std::optional<std::chrono::milliseconds> interval(LedgerFile& file, std::int64_t life)
 {
-    const auto query =
-        file.query("SELECT sequence, uptime, boot FROM reading WHERE life = ? AND sequence > 1 "
-                   "AND flags & 2 = 0 ORDER BY sequence DESC LIMIT 3");
+    const auto query = file.query("SELECT sequence, facts FROM reading WHERE life = ? AND sequence > 1 "
+                                  "AND facts < x'80' ORDER BY sequence DESC LIMIT 3");
     query->bind(1, life);
     struct Row {
         std::int64_t sequence;
-        std::int64_t uptime;
-        std::int64_t boot;
+        Uptime uptime;
+        BootId boot;
     };
     std::optional<Row> later;
     while (query->executeStep()) {
-        const Row row{row::number(row::natural(query->getColumn(0))),
-                      row::number(row::natural(query->getColumn(1))), query->getColumn(2).getInt64()};
+        const PackedReading facts = row::facts(query->getColumn(1));
+        const Row row{row::number(row::natural(query->getColumn(0))), facts.uptime,
+                      row::find_boot(file, facts.boot).id};
         if (later && later->boot == row.boot && later->uptime > row.uptime)
-            return std::chrono::milliseconds((later->uptime - row.uptime) / (later->sequence - row.sequence));
+            return (later->uptime - row.uptime) / (later->sequence - row.sequence);
         later = row;
     }
     return std::nullopt;
 }
 
+// The meter's own if its clock was synchronised.
+WallTime time_of(const LedgerReading& found)
+{
+    return found.reading.clock == Clock::synchronised ? found.reading.measured_at : found.received_at;
+}
+
 // The reading by which the operator's setting of the register began this epoch; nothing if it began otherwise.
 std::optional<LedgerReading> set_by(LedgerFile& file, const row::Life& life, Epoch epoch)
 {
-    static const std::string sql = std::string("SELECT ") + row::reading_columns + " FROM " +
-                                   row::reading_tables +
-                                   " WHERE r.life = ? AND r.sequence = 1 AND r.flags & 2 = 0";
-    const auto first = file.query(sql.c_str());
+    const auto first =
+        file.query("SELECT sequence, facts FROM reading WHERE life = ? AND sequence = 1 AND facts < x'80'");
     first->bind(1, life.id);
     if (!first->executeStep())
         return std::nullopt;
-    LedgerReading found = row::reading_from(*first, epoch, life.facts);
+    LedgerReading found = row::reading_from(file, *first, epoch, life.facts);
     return register_change(found.reading) ? std::optional(std::move(found)) : std::nullopt;
 }
 
@@ -174,15 +178,12 @@ std::optional<MeterSummary> SqliteLedger::summary(const MeterId& meter)
         if (!life)
             return std::nullopt;
 
-        static const std::string newest_sql = std::string("SELECT ") + row::reading_columns + " FROM " +
-                                              row::reading_tables +
-                                              " WHERE r.life = ? AND r.flags & 2 = 0 "
-                                              "ORDER BY r.sequence DESC LIMIT 1";
-        const auto newest = file.query(newest_sql.c_str());
+        const auto newest = file.query("SELECT sequence, facts FROM reading WHERE life = ? AND facts < x'80' "
+                                       "ORDER BY sequence DESC LIMIT 1");
         newest->bind(1, life->id);
         if (!newest->executeStep())
             return std::nullopt;
-        const LedgerReading found = row::reading_from(*newest, epoch, life->facts);
+        const LedgerReading found = row::reading_from(file, *newest, epoch, life->facts);
 
         const auto counts =
             file.query("SELECT refused, (SELECT count(*) FROM held WHERE held.meter = meter.id AND "
@@ -219,21 +220,19 @@ void SqliteLedger::readings(const MeterId& meter, WallTime since,
         const auto lives =
             file.query("SELECT epoch, id, imp, start, source FROM life WHERE meter = ? ORDER BY epoch");
         lives->bind(1, *key);
-        // By the meter's own time if its clock was synchronised (flag 1), else by that of the receipt.
-        static const std::string sql = std::string("SELECT ") + row::reading_columns + " FROM " +
-                                       row::reading_tables +
-                                       " WHERE r.life = ? AND iif(r.flags & 1, r.measured, "
-                                       "r.measured + r.delay) >= ? ORDER BY r.sequence";
         while (lives->executeStep()) {
             const Epoch epoch{row::small(lives->getColumn(0))};
             const EpochFacts facts{{row::small(lives->getColumn(2))},
                                    {row::natural(lives->getColumn(3))},
                                    static_cast<Source>(lives->getColumn(4).getInt())};
-            const auto rows = file.query(sql.c_str());
+            const auto rows =
+                file.query("SELECT sequence, facts FROM reading WHERE life = ? ORDER BY sequence");
             rows->bind(1, lives->getColumn(1).getInt64());
-            rows->bind(2, row::number(since));
-            while (rows->executeStep())
-                each(row::reading_from(*rows, epoch, facts));
+            while (rows->executeStep()) {
+                const LedgerReading found = row::reading_from(file, *rows, epoch, facts);
+                if (time_of(found) >= since)
+                    each(found);
+            }
         }
         return true;
     });

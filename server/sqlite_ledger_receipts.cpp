@@ -98,14 +98,14 @@ void note_falls(LedgerFile& file, const Life& life, Sequence sequence)
         query->bind(2, number(sequence.value));
         std::vector<Total> found;
         while (query->executeStep())
-            found.push_back({query->getColumn(0).getInt64(), number(natural(query->getColumn(1)))});
+            found.push_back({query->getColumn(0).getInt64(), number(facts(query->getColumn(1)).total.value)});
         return found;
     };
     // The reading after its predecessor, and its successor after it.
-    const auto before = totals("SELECT sequence, total FROM reading WHERE life = ? AND sequence <= ? "
-                               "AND flags & 2 = 0 ORDER BY sequence DESC LIMIT 2");
-    const auto after = totals("SELECT sequence, total FROM reading WHERE life = ? AND sequence > ? "
-                              "AND flags & 2 = 0 ORDER BY sequence LIMIT 1");
+    const auto before = totals("SELECT sequence, facts FROM reading WHERE life = ? AND sequence <= ? "
+                               "AND facts < x'80' ORDER BY sequence DESC LIMIT 2");
+    const auto after = totals("SELECT sequence, facts FROM reading WHERE life = ? AND sequence > ? "
+                              "AND facts < x'80' ORDER BY sequence LIMIT 1");
     if (before.size() == 2)
         set_fall(file, life.id, before[0].sequence, before[1].total - before[0].total);
     if (!before.empty() && !after.empty())

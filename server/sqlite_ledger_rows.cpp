@@ -9,20 +9,6 @@
 namespace pulsemeter::row {
 namespace {
 
-using Extra = std::array<std::uint8_t, 16>;
-constexpr Extra nothing_extra{};
-
-Extra pack(const Quality& quality, std::uint32_t events)
-{
-    Extra bytes{};
-    auto* to = bytes.begin();
-    for (const std::uint32_t value : {quality.glitches, quality.missed_edges, quality.uncertain, events}) {
-        for (unsigned shift = 32; shift > 0; shift -= 8)
-            *to++ = static_cast<std::uint8_t>(value >> (shift - 8));
-    }
-    return bytes;
-}
-
 template <typename Bytes>
 Bytes bytes_of(const SQLite::Column& column)
 {
@@ -48,61 +34,19 @@ WallTime at(std::int64_t milliseconds)
     return WallTime{std::chrono::milliseconds{milliseconds}};
 }
 
-void unpack(const SQLite::Column& column, Reading& reading)
+// As difference().
+std::int64_t sum(std::int64_t a, std::int64_t b)
 {
-    if (column.isNull())
-        return;
-    const auto bytes = bytes_of<Extra>(column);
-    const auto* from = bytes.begin();
-    for (std::uint32_t* value : {&reading.quality.glitches, &reading.quality.missed_edges,
-                                 &reading.quality.uncertain, &reading.events}) {
-        for (int byte = 0; byte < 4; ++byte)
-            *value = (*value << 8U) | *from++;
-    }
+    return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
 }
 
-std::int64_t boot_key(LedgerFile& file, const BootId& boot)
-{
-    const auto found = file.query("SELECT id FROM boot WHERE boot = ?");
-    found->bind(1, boot.data(), static_cast<int>(boot.size()));
-    if (found->executeStep())
-        return found->getColumn(0).getInt64();
-    const auto made = file.query("INSERT INTO boot (boot) VALUES (?)");
-    made->bind(1, boot.data(), static_cast<int>(boot.size()));
-    made->exec();
-    return file.database().getLastInsertRowid();
-}
+constexpr std::uint64_t straight_ms = 6; // what packed_reading has room for
+constexpr int most_stretches = 8; // of one boot: a clock that jumps all the time costs bytes, but no search
 
-std::int64_t flags_of(const Reading& reading, Standing standing, Delivery delivery)
+std::uint64_t distance(std::int64_t a, std::int64_t b)
 {
-    std::int64_t flags = 0;
-    if (reading.clock == Clock::synchronised)
-        flags |= synchronised;
-    if (reading.source == Source::measured)
-        flags |= measured;
-    if (reading.source == Source::unstated)
-        flags |= unstated;
-    if (standing == Standing::discarded)
-        flags |= discarded;
-    if (standing == Standing::accepted_by_operator)
-        flags |= overruled;
-    if (delivery == Delivery::retained)
-        flags |= from_retained;
-    return flags;
-}
-
-Source source_of(std::int64_t flags)
-{
-    if ((flags & unstated) != 0)
-        return Source::unstated;
-    return (flags & measured) != 0 ? Source::measured : Source::simulated;
-}
-
-Standing standing_of(std::int64_t flags)
-{
-    if ((flags & discarded) != 0)
-        return Standing::discarded;
-    return (flags & overruled) != 0 ? Standing::accepted_by_operator : Standing::admitted;
+    return a > b ? static_cast<std::uint64_t>(a) - static_cast<std::uint64_t>(b)
+                 : static_cast<std::uint64_t>(b) - static_cast<std::uint64_t>(a);
 }
 
 } // namespace
@@ -115,6 +59,11 @@ std::int64_t number(std::uint64_t value)
 std::int64_t number(WallTime time)
 {
     return time.time_since_epoch().count();
+}
+
+std::int64_t difference(std::int64_t a, std::int64_t b)
+{
+    return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) - static_cast<std::uint64_t>(b));
 }
 
 std::int64_t day_of(WallTime receipt)
@@ -137,14 +86,18 @@ WallTime time(const SQLite::Column& column)
     return at(column.getInt64());
 }
 
-Uptime uptime(const SQLite::Column& column)
-{
-    return Uptime{number(natural(column))};
-}
-
-BootId boot(const SQLite::Column& column)
+BootId boot_id(const SQLite::Column& column)
 {
     return bytes_of<BootId>(column);
+}
+
+PackedReading facts(const SQLite::Column& column)
+{
+    const auto* bytes = static_cast<const std::uint8_t*>(column.getBlob());
+    const auto unpacked = unpack({bytes, static_cast<std::size_t>(column.getBytes())});
+    if (!unpacked)
+        throw SQLite::Exception("a row that is no reading", SQLITE_CORRUPT);
+    return *unpacked;
 }
 
 AuditMac mac(const SQLite::Column& column)
@@ -179,14 +132,13 @@ std::optional<Life> find_life(LedgerFile& file, const MeterId& meter, Epoch epoc
 
 std::optional<SameKey> find_same(LedgerFile& file, const Life& life, Sequence sequence)
 {
-    const auto query =
-        file.query("SELECT total, measured, flags FROM reading WHERE life = ? AND sequence = ?");
+    const auto query = file.query("SELECT facts FROM reading WHERE life = ? AND sequence = ?");
     query->bind(1, life.id);
     query->bind(2, number(sequence.value));
     if (!query->executeStep())
         return std::nullopt;
-    return SameKey{
-        {natural(query->getColumn(0))}, time(query->getColumn(1)), source_of(query->getColumn(2).getInt64())};
+    const PackedReading packed = facts(query->getColumn(0));
+    return SameKey{packed.total, measured_at(find_boot(file, packed.boot), packed), packed.source};
 }
 
 std::optional<Held> find_held(LedgerFile& file, const MeterId& meter, std::int64_t meter_key, Epoch epoch,
@@ -213,32 +165,34 @@ Reading decode_content(const MeterId& meter, const SQLite::Column& content)
     return std::get<Reading>(*message);
 }
 
+void insert_packed(LedgerFile& file, std::int64_t life, Sequence sequence, const PackedReading& reading)
+{
+    const auto packed = pack(reading);
+    const auto query = file.query("INSERT INTO reading (life, sequence, facts) VALUES (?, ?, ?)");
+    query->bind(1, life);
+    query->bind(2, number(sequence.value));
+    query->bind(3, packed.data(), static_cast<int>(packed.size()));
+    query->exec();
+}
+
 void insert_reading(LedgerFile& file, const Life& life, const Reading& reading, WallTime received_at,
                     Standing standing, Delivery delivery)
 {
-    const auto query =
-        file.query("INSERT INTO reading (life, sequence, total, measured, delay, boot, uptime, "
-                   "flags, power, extra) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
-    query->bind(1, life.id);
-    query->bind(2, number(reading.sequence.value));
-    query->bind(3, number(reading.total.value));
-    query->bind(4, number(reading.measured_at));
-    query->bind(5, static_cast<std::int64_t>((received_at - reading.measured_at).count()));
-    query->bind(6, boot_key(file, reading.boot));
-    query->bind(7, static_cast<std::int64_t>(reading.uptime.count()));
-    query->bind(8, flags_of(reading, standing, delivery));
-    if (reading.power) {
-        query->bind(9, reading.power->value);
-    } else {
-        query->bind(9);
-    }
-    const Extra extra = pack(reading.quality, reading.events);
-    if (extra == nothing_extra) {
-        query->bind(10);
-    } else {
-        query->bind(10, extra.data(), static_cast<int>(extra.size()));
-    }
-    query->exec();
+    const std::int64_t began = difference(number(reading.measured_at), reading.uptime.count());
+    const auto [boot_number, boot] = stretch_of(file, {reading.boot, began});
+    insert_packed(file, life.id, reading.sequence,
+                  {.total = reading.total,
+                   .boot = boot_number,
+                   .uptime = reading.uptime,
+                   .drift = difference(began, boot.began),
+                   .delay = (received_at - reading.measured_at).count(),
+                   .clock = reading.clock,
+                   .source = reading.source,
+                   .standing = standing,
+                   .delivery = delivery,
+                   .quality = reading.quality,
+                   .events = reading.events,
+                   .power = reading.power});
     file.new_rows.try_emplace({life.id, day_of(received_at)}, NewRows{life.meter, received_at, {}})
         .first->second.sequences.push_back(number(reading.sequence.value));
 }
@@ -270,30 +224,67 @@ void insert_event(LedgerFile& file, const LedgerEvent& event)
     trim->exec();
 }
 
-LedgerReading reading_from(SQLite::Statement& row, Epoch epoch, const EpochFacts& facts)
+std::pair<std::uint64_t, Boot> stretch_of(LedgerFile& file, const Boot& boot)
 {
-    const std::int64_t flags = row.getColumn(6).getInt64();
+    const auto known = file.query("SELECT id, began FROM boot WHERE boot = ?");
+    known->bind(1, boot.id.data(), static_cast<int>(boot.id.size()));
+    std::pair<std::uint64_t, Boot> nearest;
+    int count = 0;
+    for (; known->executeStep(); ++count) {
+        const std::int64_t began = known->getColumn(1).getInt64();
+        if (count == 0 || distance(began, boot.began) < distance(nearest.second.began, boot.began))
+            nearest = {natural(known->getColumn(0)), {boot.id, began}};
+    }
+    if (count >= most_stretches || (count > 0 && distance(nearest.second.began, boot.began) <= straight_ms))
+        return nearest;
+    const auto made = file.query("INSERT INTO boot (boot, began) VALUES (?, ?)");
+    made->bind(1, boot.id.data(), static_cast<int>(boot.id.size()));
+    made->bind(2, boot.began);
+    made->exec();
+    return {static_cast<std::uint64_t>(file.database().getLastInsertRowid()), boot};
+}
+
+Boot find_boot(LedgerFile& file, std::uint64_t boot_number)
+{
+    const auto known = file.boots.find(boot_number);
+    if (known != file.boots.end())
+        return known->second;
+    const auto query = file.query("SELECT boot, began FROM boot WHERE id = ?");
+    query->bind(1, number(boot_number));
+    if (!query->executeStep())
+        throw SQLite::Exception("a reading of a boot that is not there", SQLITE_CORRUPT);
+    const Boot boot{boot_id(query->getColumn(0)), query->getColumn(1).getInt64()};
+    file.boots.emplace(boot_number, boot);
+    return boot;
+}
+
+WallTime measured_at(const Boot& boot, const PackedReading& facts)
+{
+    return at(sum(sum(boot.began, facts.uptime.count()), facts.drift));
+}
+
+LedgerReading reading_from(LedgerFile& file, SQLite::Statement& row, Epoch epoch,
+                           const EpochFacts& epoch_facts)
+{
+    const PackedReading packed = facts(row.getColumn(1));
+    const Boot boot = find_boot(file, packed.boot);
     LedgerReading found;
-    Reading& reading = found.reading;
-    reading.epoch = epoch;
-    reading.sequence = Sequence{natural(row.getColumn(0))};
-    reading.total = Pulses{natural(row.getColumn(1))};
-    reading.constant = facts.constant;
-    reading.start = facts.start;
-    reading.measured_at = time(row.getColumn(2));
-    reading.clock = (flags & synchronised) != 0 ? Clock::synchronised : Clock::unsynchronised;
-    reading.boot = boot(row.getColumn(4));
-    reading.uptime = uptime(row.getColumn(5));
-    reading.source = source_of(flags);
-    if (!row.getColumn(7).isNull())
-        reading.power = Milliwatts{small(row.getColumn(7))};
-    unpack(row.getColumn(8), reading);
-    // Added without a sign, so that no damage overflows; at() then judges it.
-    found.received_at =
-        at(static_cast<std::int64_t>(static_cast<std::uint64_t>(number(reading.measured_at)) +
-                                     static_cast<std::uint64_t>(row.getColumn(3).getInt64())));
-    found.standing = standing_of(flags);
-    found.delivery = (flags & from_retained) != 0 ? Delivery::retained : Delivery::live;
+    found.reading = {.epoch = epoch,
+                     .sequence = Sequence{natural(row.getColumn(0))},
+                     .total = packed.total,
+                     .constant = epoch_facts.constant,
+                     .start = epoch_facts.start,
+                     .measured_at = measured_at(boot, packed),
+                     .clock = packed.clock,
+                     .boot = boot.id,
+                     .uptime = packed.uptime,
+                     .source = packed.source,
+                     .quality = packed.quality,
+                     .events = packed.events,
+                     .power = packed.power};
+    found.received_at = at(sum(number(found.reading.measured_at), packed.delay));
+    found.standing = packed.standing;
+    found.delivery = packed.delivery;
     return found;
 }
 

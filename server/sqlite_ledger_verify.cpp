@@ -153,20 +153,18 @@ private:
     void verify_life(MeterAudit& audit, std::int64_t meter, std::int64_t life, Epoch epoch,
                      const EpochFacts& facts)
     {
-        static const std::string sql = std::string("SELECT ") + row::reading_columns +
-                                       ", t.seal, f.pulses FROM " + row::reading_tables +
-                                       " LEFT JOIN late t ON t.life = r.life AND t.sequence = r.sequence "
-                                       "LEFT JOIN fall f ON f.life = r.life AND f.sequence = r.sequence "
-                                       "WHERE r.life = ? ORDER BY r.sequence";
-        const auto rows = file_.query(sql.c_str());
+        const auto rows = file_.query("SELECT r.sequence, r.facts, t.seal, f.pulses FROM reading r "
+                                      "LEFT JOIN late t ON t.life = r.life AND t.sequence = r.sequence "
+                                      "LEFT JOIN fall f ON f.life = r.life AND f.sequence = r.sequence "
+                                      "WHERE r.life = ? ORDER BY r.sequence");
         rows->bind(1, life);
         std::optional<Pulses> before;
         bool accepted = false; // a reading of this epoch, by the operator
         std::optional<std::string> fell;
         while (rows->executeStep()) {
-            const LedgerReading row = row::reading_from(*rows, epoch, facts);
+            const LedgerReading row = row::reading_from(file_, *rows, epoch, facts);
             const auto late =
-                rows->getColumn(9).isNull() ? std::nullopt : std::optional(row::natural(rows->getColumn(9)));
+                rows->getColumn(2).isNull() ? std::nullopt : std::optional(row::natural(rows->getColumn(2)));
             verify_seal_of(audit, meter, row, late);
             accepted = accepted || row.standing == Standing::accepted_by_operator;
             if (row.standing == Standing::discarded)
@@ -175,7 +173,7 @@ private:
                 throw Fault{fmt::format("{} is not of its epoch's source", name(audit.meter, row.reading))};
             const std::uint64_t fall =
                 before && *before > row.reading.total ? before->value - row.reading.total.value : 0;
-            const std::uint64_t noted = rows->getColumn(10).isNull() ? 0 : row::natural(rows->getColumn(10));
+            const std::uint64_t noted = rows->getColumn(3).isNull() ? 0 : row::natural(rows->getColumn(3));
             if (fall != noted) {
                 throw Fault{fmt::format("{}: the total is {} after {}, and {} pulses are noted as a fall",
                                         name(audit.meter, row.reading), row.reading.total.value,

@@ -16,6 +16,8 @@
 namespace pulsemeter::bench {
 namespace {
 
+const WallTime begin{std::chrono::seconds{1'767'225'600}};
+
 int run(const std::filesystem::path& folder, std::uint64_t meters, std::uint64_t readings)
 {
     using namespace std::chrono_literals;
@@ -26,6 +28,7 @@ int run(const std::filesystem::path& folder, std::uint64_t meters, std::uint64_t
         for (auto& byte : reading.boot)
             byte = static_cast<std::uint8_t>(random());
         reading.total = Pulses{random() % 1'000'000};
+        reading.measured_at = begin;
         reading.uptime = Uptime{static_cast<Uptime::rep>(random() % 1'000'000'000)};
         batch.push_back({.meter = *MeterId::parse("meter-" + std::to_string(number)), .reading = reading});
     }
@@ -34,15 +37,15 @@ int run(const std::filesystem::path& folder, std::uint64_t meters, std::uint64_t
     {
         SqliteLedger ledger(file, LedgerAccess::create);
         DaySealer sealer(ledger, AuditKey{});
-        WallTime wall{1'767'225'600s};
+        WallTime wall = begin;
         for (DaySealer::SteadyTime now{1h}; stored < readings; now += 10s, wall += 10s) {
             for (IncomingReading& incoming : batch) {
                 Reading& reading = incoming.reading;
                 const std::chrono::milliseconds late(random() % 50); // each meter's loop turns when it can
                 ++reading.sequence.value;
                 reading.total.value += random() % 30;
+                reading.uptime += wall + late - reading.measured_at;
                 reading.measured_at = wall + late;
-                reading.uptime += 10s;
                 reading.power =
                     Milliwatts{static_cast<decltype(Milliwatts::value)>(100'000 + random() % 8'000'000)};
             }

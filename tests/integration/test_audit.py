@@ -1,8 +1,8 @@
 """The audit of the ledger, its backup and the way back, with the real programs."""
 import re
 import shutil
-import sqlite3
 
+import ledger_rows
 from harness import Case, Server
 from wire import Keys, Peer, reading
 
@@ -27,9 +27,9 @@ class Audit(Case):
 
     def age(self, data=None):
         """Makes all that the (stopped) ledger received today something of yesterday."""
-        with sqlite3.connect((data or self.server_.data) / "ledger.sqlite") as ledger:
-            ledger.execute("UPDATE reading SET measured = measured - ? WHERE (measured + delay) / ? IN "
-                           "(SELECT day FROM open_day)", (DAY, DAY))
+        with ledger_rows.connect(data or self.server_.data) as ledger:
+            ledger.execute("UPDATE reading SET facts = shift(facts, ?) WHERE sequence BETWEEN "
+                           "(SELECT min(first) FROM open_day) AND (SELECT max(last) FROM open_day)", (-DAY,))
             ledger.execute("UPDATE open_day SET day = day - 1")
 
     def verify(self, *arguments, server=None):
@@ -55,11 +55,11 @@ class Audit(Case):
         self.assert_refused(self.verify("--expect", head[:-1] + ("0" if head[-1] != "0" else "1")), 1, "seal 1")
         self.server_.process.stop()
 
-        with sqlite3.connect(self.server_.data / "ledger.sqlite") as ledger:
-            ledger.execute("UPDATE reading SET total = total + 1 WHERE sequence = 7")
+        with ledger_rows.connect(self.server_.data) as ledger:
+            ledger.execute("UPDATE reading SET facts = change_total(facts, 1) WHERE sequence = 7")
         self.assert_refused(self.verify(), 1, "meter hall, epoch 1 reading 7")
-        with sqlite3.connect(self.server_.data / "ledger.sqlite") as ledger:
-            ledger.execute("UPDATE reading SET total = total - 1 WHERE sequence = 7")
+        with ledger_rows.connect(self.server_.data) as ledger:
+            ledger.execute("UPDATE reading SET facts = change_total(facts, -1) WHERE sequence = 7")
             ledger.execute("DELETE FROM seal")
         self.assert_refused(self.verify("--expect", head), 1, "there are 0 seals")
 
