@@ -23,6 +23,9 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+sys.path.insert(0, str(HERE.parent / "integration"))
+import many_meters
+
 PASSWORD = "correct horse battery staple"
 WINDOW = 1000
 PYTHON_SHARE = 10  # a tenth of the readings is enough for the slow ones
@@ -78,20 +81,18 @@ class Bench:
         return port
 
     def make_data(self):
-        """A data folder with all meters, and the file with their keys. Once: each costs a password's scrypt."""
+        """A data folder with a meter for each reading that may be on its way, the file with their keys, and that of the
+        few meters of the other runs."""
         data = self.folder / "data"
         self.command("init", "--broker", "mqtt://127.0.0.1", data=data)
-        lines = []
-        for n in range(self.options.meters):
-            print(f"\rmaking meters: {n + 1} of {self.options.meters}", end="", file=sys.stderr, flush=True)
-            out = self.folder / "meter.toml"
-            self.command("meter", "add", f"meter-{n}", "--out", out, data=data)
-            lines.append(f"meter-{n} " + re.search(r'(?m)^key = "(.*)"', out.read_text()).group(1))
-            out.unlink()
-        print(file=sys.stderr)
-        self.meters = self.folder / "meters"
-        with open(os.open(self.meters, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
-            file.write("\n".join(lines) + "\n")
+        self.command("meter", "add", "meter-0", "--out", self.folder / "meter.toml", data=data)
+        names = [f"meter-{n}" for n in range(max(WINDOW, self.options.meters))]
+        keys = many_meters.replace_meters(data / "keystore.json", names, PASSWORD)
+        lines = [f"{name} {many_meters.encode(key)}\n" for name, key in zip(names, keys)]
+        self.meters, self.meter_each = self.folder / "meters", self.folder / "meter-each"
+        for path, count in ((self.meters, self.options.meters), (self.meter_each, len(lines))):
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
+                file.writelines(lines[:count])
 
     def command(self, *words, data):
         subprocess.run([self.server, *map(str, words), "--data", data, "--password-file", self.password], check=True,
@@ -113,7 +114,7 @@ class Bench:
     def start_peer(self, port, program, *extra):
         for old in self.folder.glob("peer.sqlite*"):
             old.unlink()
-        process = self.start([*program, str(port), self.meters, self.folder / "peer.sqlite", *extra], stdout=subprocess.PIPE)
+        process = self.start([*program, str(port), self.meter_each, self.folder / "peer.sqlite", *extra], stdout=subprocess.PIPE)
         if process.stdout.readline() != b"ready\n":
             sys.exit(f"throughput: {program[-1]} did not start")
         return process
@@ -122,8 +123,8 @@ class Bench:
         return json.loads(subprocess.run([self.load, *map(str, words)], check=True, capture_output=True).stdout)
 
     def measure(self, name):
-        """One run: of a server its rate under load, CPU and confirmations a reading, its rate with one reading of each meter
-        on its way (a confirmation each, then), and its latency; {"rate"} of the broker."""
+        """One run: of a server its rate under load, CPU and confirmations a reading, its rate with as many meters as there
+        are readings on their way (a confirmation each, then), and its latency; {"rate"} of the broker."""
         if name == "broker":
             done = self.with_server(None, lambda port, _: self.loaded("ceiling", port, 2 * self.options.readings, WINDOW))
             return {"rate": done["messages"] / done["seconds"]}
@@ -134,7 +135,7 @@ class Bench:
             done = self.loaded("confirmed", port, self.meters, count, WINDOW)
             return done, cpu_seconds(pid) - before
         done, cpu = self.with_server(name, loaded)
-        each = self.with_server(name, lambda port, _: self.loaded("confirmed", port, self.meters, count, self.options.meters))
+        each = self.with_server(name, lambda port, _: self.loaded("confirmed", port, self.meter_each, count, WINDOW))
         single = self.with_server(name, lambda port, _: self.loaded("latency", port, self.meters,
                                                                     max(20, self.options.readings // 40)))
         return {"rate": count / done["seconds"], "cpu_us": 1e6 * cpu / count, "confirmations": done["confirmations"] / count,
@@ -186,11 +187,10 @@ def main():
             bench.make_data()
             for number in range(options.rounds):
                 for name in names:
-                    print(f"\rround {number + 1} of {options.rounds}: {name:15}", end="", file=sys.stderr, flush=True)
+                    print(f"round {number + 1} of {options.rounds}: {name}", file=sys.stderr, flush=True)
                     runs[name].append(bench.measure(name))
         finally:
             bench.end()
-    print(file=sys.stderr)
     if options.json:
         print(json.dumps(runs))
         return
@@ -205,7 +205,7 @@ def main():
               f"{figures['each_rate'] / half:8.0%}")
     ours, python, nodelay, bare = (middle[name] for name in names[1:])
     print(f"\nC, the broker alone: {middle['broker']['rate']:,.0f} messages/s; a confirmed reading passes it twice")
-    print(f"one each: {options.meters} readings on their way, one of each meter; ours then confirms each by itself "
+    print(f"one each: {WINDOW} readings on their way, one of each meter; ours then confirms each by itself "
           f"({ours['each_confirmations']:.2f} confirmations a reading)")
     print(f"confirmed/s against Python as it comes {ours['rate'] / python['rate']:.1f}×, with TCP_NODELAY "
           f"{ours['rate'] / nodelay['rate']:.1f}×; one each {ours['each_rate'] / python['each_rate']:.1f}×, "

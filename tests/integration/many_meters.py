@@ -7,15 +7,11 @@ import os
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from harness import PASSWORD, Meter
-
 CHEAP = {"n": 1024, "r": 8, "p": 1}
 
 
-def add_meters(server, names):
-    """The harness.Meters of these names. The server must not run, and have no meters yet."""
-    path = server.data / "keystore.json"
-    first = server.add(names[0])
+def replace_meters(path, names, password):
+    """Meters of these names instead of the only one in the keystore there; their master keys."""
     document = json.loads(path.read_text())
     entry, = document["meters"]
     master_keys = [os.urandom(32) for _ in names]
@@ -24,12 +20,19 @@ def add_meters(server, names):
     document["scrypt"] = {**CHEAP, "salt": encode(salt)}
     for secret in ("nonce", "sealed", "audit_nonce", "audit_sealed"):  # the audit key is made when it is first asked for
         document.pop(secret, None)
-    key = hashlib.scrypt(PASSWORD.encode(), salt=salt, dklen=32, **CHEAP)
+    key = hashlib.scrypt(password.encode(), salt=salt, dklen=32, **CHEAP)
     open_part = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
     nonce = os.urandom(12)
     document |= {"nonce": encode(nonce), "sealed": encode(AESGCM(key).encrypt(nonce, b"".join(master_keys), open_part))}
     path.write_text(json.dumps(document) + "\n")
+    return master_keys
 
+
+def add_meters(server, names):
+    """The harness.Meters of these names. The server must not run, and have no meters yet."""
+    from harness import PASSWORD, Meter
+    first = server.add(names[0])
+    master_keys = replace_meters(server.data / "keystore.json", names, PASSWORD)
     template = first.config.read_text()
     first.config.unlink()
     meters = []
