@@ -22,9 +22,11 @@ struct ClassicHeadEnd::Meter {
     std::optional<SteadyTime> confirmed_at{};  // … that was a confirmation
     std::optional<SteadyTime> accepted_at{};
     SteadyTime::duration pause{};                    // the meter's, after a confirmation; learned
+    SteadyTime::duration last_pause{};               // as it seemed the last time
     SteadyTime::duration earliest = earliest_answer; // after a confirmation; learned
+    bool withheld = false;                           // `to_confirm`, until silence
     std::optional<SteadyTime::duration>
-        withheld{};        // until silence: `to_confirm`, that came so long after one
+        answered_in{};     // what is withheld came so long after something was said
     unsigned unproven = 0; // confirmations since a silence
     Pulses to_confirm{};
     // Tokens that were taken in. Each is sealed with an IV of its own, so an equal one is the same message again.
@@ -42,40 +44,46 @@ struct ClassicHeadEnd::Meter {
         if (accepted_at)
             repeat_at = std::max(repeat_at, *accepted_at + patience());
     }
-    void accepted(const std::string_view token, SteadyTime now)
+    void accepted(const Arrival& arrival, SteadyTime now)
     {
-        if (confirmed_at && now - *confirmed_at <= longest_pause)
-            pause = now - *confirmed_at;
+        if (confirmed_at && !arrival.retained) {
+            const auto seeming = now - *confirmed_at;
+            pause = seeming <= longest_pause ? seeming : std::min(seeming, last_pause);
+            last_pause = seeming;
+        }
         accepted_at = now;
         repeat_at = now + patience();
-        seen.emplace_back(token);
+        seen.emplace_back(arrival.payload);
         if (seen.size() > tokens_remembered)
             seen.pop_front();
     }
-    void confirm(Pulses total, SteadyTime now)
+    void confirm_after_silence(Pulses total, SteadyTime now)
     {
         to_confirm = total;
-        if (withheld) {
-            confirm_at = now + silence;
-            return;
-        }
+        withheld = true;
+        confirm_at = now + silence;
+    }
+    void confirm(Pulses total, SteadyTime now)
+    {
+        if (withheld)
+            return confirm_after_silence(total, now);
         const auto gap = said_at ? now - *said_at : earliest;
         if (gap >= silence) // which proves the same
             unproven = 0;
         if (gap < earliest || ++unproven >= proof_every) {
-            withheld = gap;
-            confirm_at = now + silence;
-            return;
+            answered_in = gap;
+            return confirm_after_silence(total, now);
         }
         earliest = std::max(earliest, std::min(gap / 4, SteadyTime::duration(earliest_answer)));
+        to_confirm = total;
         confirm_at = now;
     }
     void said(SteadyTime now)
     {
         const bool confirms = confirm_at != SteadyTime::max();
-        if (confirms &&
-            withheld) { // and nothing came since: there is one loop, and this is how soon it answers
-            earliest = std::clamp<SteadyTime::duration>(*withheld / 2, hasty_answer, earliest_answer);
+        if (confirms && withheld) { // and nothing came since: there is one loop …
+            if (answered_in)        // … and this is how soon it answers
+                earliest = std::clamp<SteadyTime::duration>(*answered_in / 2, hasty_answer, earliest_answer);
             unproven = 0;
         }
         if (confirms)
@@ -83,7 +91,8 @@ struct ClassicHeadEnd::Meter {
         repeat_at = now + (confirms ? patience() : repeat_every);
         if (!confirms) // the meter may be about to send all the same, and now answers twice
             unproven = proof_every - 1;
-        withheld.reset();
+        withheld = false;
+        answered_in.reset();
         confirm_at = SteadyTime::max();
         said_at = now;
     }
@@ -129,6 +138,8 @@ HeadEndResult ClassicHeadEnd::handle(std::span<const Arrival> arrivals, SteadyTi
             !arrivals[place].payload.empty()) // an empty one clears what was retained
             take_in(*found->second, arrivals[place], place, now, wall, result);
     }
+    if (!connected_) // what is said now would be lost
+        return result;
     for (auto& [topic, meter] : meters_) {
         if (meter->confirm_at <= now) {
             say(*meter, meter->to_confirm, now, wall, result);
@@ -162,7 +173,9 @@ void ClassicHeadEnd::take_in(Meter& meter, const Arrival& arrival, std::size_t p
                        wall, result);
     }
 
-    const ClassicAppended appended = ledger_.append_total(meter.id, *total, wall); // COMMIT lies in here
+    const Delivery delivery = arrival.retained ? Delivery::retained : Delivery::live;
+    const ClassicAppended appended =
+        ledger_.append_total(meter.id, *total, wall, delivery); // COMMIT lies in here
     if (appended.outcome == ClassicOutcome::fell) {
         return trouble(meter, Trouble::fell,
                        fmt::format("refused: the total {} is below the stored {}; an old message, or a meter "
@@ -170,11 +183,14 @@ void ClassicHeadEnd::take_in(Meter& meter, const Arrival& arrival, std::size_t p
                                    total->value, appended.newest.total.value),
                        wall, result);
     }
-    meter.accepted(arrival.payload, now);
+    meter.accepted(arrival, now);
     if (appended.outcome == ClassicOutcome::accepted)
         result.admitted.push_back({meter.id, appended.newest, place});
-    if (appended.outcome == ClassicOutcome::accepted || !arrival.retained)
+    if (!arrival.retained) {
         meter.confirm(*total, now);
+    } else if (appended.outcome == ClassicOutcome::accepted) {
+        meter.confirm_after_silence(*total, now);
+    }
 }
 
 void ClassicHeadEnd::say(Meter& meter, Pulses total, SteadyTime now, WallTime wall, HeadEndResult& result)
@@ -204,6 +220,8 @@ void ClassicHeadEnd::trouble(Meter& meter, Trouble kind, std::string what, WallT
 ClassicHeadEnd::SteadyTime ClassicHeadEnd::next_deadline() const
 {
     SteadyTime next = SteadyTime::max();
+    if (!connected_)
+        return next;
     for (const auto& [topic, meter] : meters_)
         next = std::min({next, meter->confirm_at, meter->repeat_at});
     return next;

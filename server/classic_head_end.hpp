@@ -6,7 +6,8 @@
 //   * when a total comes sooner after a confirmation than a meter pauses, there is a second loop, or this meter pauses
 //     less. Then, for the 32nd total without a silence, and after the server has spoken by itself, what comes is kept but
 //     not confirmed until 5 s of silence show that every loop has ended; one confirmation begins a single one;
-//   * a retained reading that the ledger has already is not confirmed: the meter may be about to send the next one;
+//   * a retained reading that is new to the ledger is confirmed after such a silence too: another server may have done so,
+//     and the meter be about to send the next one. One that the ledger has already is not confirmed at all;
 //   * the stored total is said by itself when nothing has been accepted for 10 s (or 5 s more than the meter pauses, if
 //     it pauses longer), but not before the retained reading had 2 s to come. So a loop starts on an empty broker, and
 //     starts again whatever message was lost.
@@ -37,13 +38,14 @@ public:
     static constexpr std::chrono::seconds repeat_every{10};
     static constexpr std::chrono::milliseconds earliest_answer{1'000}; // the Python meter sleeps 2 s and more
     static constexpr std::chrono::milliseconds hasty_answer{
-        50};                                                 // what is learned of other meters is not below
-    static constexpr std::chrono::seconds silence{5};        // longer than a Python meter's pause
-    static constexpr std::chrono::seconds longest_pause{60}; // that is believed; longer is an outage
-    static constexpr unsigned proof_every = 32;              // totals
-    static constexpr std::chrono::hours alarm_interval{1};   // a meter and kind of trouble
-    static constexpr std::size_t longest_payload = 1024;     // a total's token has 120 characters at most
-    static constexpr std::size_t tokens_remembered = 64;     // a meter
+        50};                                          // what is learned of other meters is not below
+    static constexpr std::chrono::seconds silence{5}; // longer than a Python meter's pause
+    static constexpr std::chrono::seconds longest_pause{
+        60};                                               // believed at once; a longer one may be an outage
+    static constexpr unsigned proof_every = 32;            // totals
+    static constexpr std::chrono::hours alarm_interval{1}; // a meter and kind of trouble
+    static constexpr std::size_t longest_payload = 1024;   // a total's token has 120 characters at most
+    static constexpr std::size_t tokens_remembered = 64;   // a meter
 
     explicit ClassicHeadEnd(Ledger& ledger, HeadEnd::IvSource next_iv = crypto::random_iv);
     ~ClassicHeadEnd();

@@ -53,6 +53,8 @@ struct LedgerEvent {
     std::string detail; // for people
 };
 
+inline constexpr std::chrono::seconds classic_heard_every{10};
+
 class Ledger {
 public:
     virtual ~Ledger() = default;
@@ -69,9 +71,10 @@ public:
 
     // The classic wire: totals have no numbers, so the ledger gives them in the order of receipt, in an epoch whose
     // sequence 1 is 0 (consumption is then the total itself). Decided and stored in one transaction: durable when it
-    // returns. An equal or a lower total writes nothing.
+    // returns. A lower total writes nothing; an equal one that is live only that the meter was heard, and that not more
+    // often than every classic_heard_every.
     [[nodiscard]] virtual ClassicAppended append_total(const MeterId& meter, Pulses total,
-                                                       WallTime received_at) = 0;
+                                                       WallTime received_at, Delivery delivery) = 0;
     // The stored one, 0 if there is none.
     [[nodiscard]] virtual Pulses total_of(const MeterId& meter) = 0;
 

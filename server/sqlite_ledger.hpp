@@ -35,10 +35,11 @@ struct Gap {
 // Of a meter that has at least one reading. "Newest" is the highest (epoch, sequence) that counts.
 struct MeterSummary {
     Reading newest;
-    WallTime received_at{};                  // of the newest
-    Delivery delivery = Delivery::live;      // of the newest
+    WallTime received_at{};                  // of the newest; on the classic wire, of its total
+    Delivery delivery = Delivery::live;      // … the last time
     std::vector<ConsumedPulses> consumption; // of the newest's source, over its epochs, one a meter constant
-    std::optional<std::chrono::milliseconds> interval; // between the last two readings of one boot
+    // Between the last two readings of one boot; on the classic wire, between the last two times it was heard.
+    std::optional<std::chrono::milliseconds> interval;
     std::uint64_t refused = 0;                 // different readings that were ever refused, conflicts too
     std::uint64_t held = 0;                    // of these, waiting for the operator
     std::optional<LedgerReading> register_set; // began the newest's epoch; nothing: it began otherwise
@@ -81,8 +82,8 @@ public:
     [[nodiscard]] std::vector<Appended> append(std::span<const IncomingReading> readings,
                                                WallTime received_at) override;
     [[nodiscard]] State state_for(const MeterId& meter, Source source) override;
-    [[nodiscard]] ClassicAppended append_total(const MeterId& meter, Pulses total,
-                                               WallTime received_at) override;
+    [[nodiscard]] ClassicAppended append_total(const MeterId& meter, Pulses total, WallTime received_at,
+                                               Delivery delivery) override;
     [[nodiscard]] Pulses total_of(const MeterId& meter) override;
     void record(const LedgerEvent& event) override;
 

@@ -35,6 +35,30 @@ std::optional<Reading> newest_reading(LedgerFile& file, const Newest& newest)
     return row::reading_from(file, *query, newest.highest, newest.life->facts).reading;
 }
 
+struct Receipt {
+    WallTime at{};
+    Delivery delivery = Delivery::live;
+};
+
+// A loop of the two may turn many times a second, and must not cost a sync each.
+void hear(LedgerFile& file, std::int64_t life, const Receipt& receipt)
+{
+    if (receipt.delivery == Delivery::retained)
+        return;
+    const auto before = row::find_heard(file, life);
+    if (before && receipt.at >= before->at && receipt.at - before->at < classic_heard_every)
+        return;
+    const auto query = file.query("INSERT OR REPLACE INTO heard (life, at, gap) VALUES (?, ?, ?)");
+    query->bind(1, life);
+    query->bind(2, row::number(receipt.at));
+    if (before && receipt.at > before->at) {
+        query->bind(3, static_cast<std::int64_t>((receipt.at - before->at).count()));
+    } else {
+        query->bind(3); // the first time, or this clock was set back
+    }
+    query->exec();
+}
+
 // No clock of the meter's is known, so the time of the receipt stands for it.
 Reading numbered(Epoch epoch, Sequence sequence, Pulses total, WallTime received_at)
 {
@@ -46,35 +70,55 @@ Reading numbered(Epoch epoch, Sequence sequence, Pulses total, WallTime received
             .source = Source::unstated};
 }
 
-ClassicAppended begin(LedgerFile& file, const MeterId& meter, Epoch epoch, Pulses total, WallTime now)
+ClassicAppended begin(LedgerFile& file, const MeterId& meter, Epoch epoch, Pulses total,
+                      const Receipt& receipt)
 {
-    Reading reading = numbered(epoch, Sequence{1}, Pulses{0}, now);
-    const row::Life life = row::start_epoch(file, meter, reading, now);
-    row::insert_reading(file, life, reading, now, Standing::admitted);
+    Reading reading = numbered(epoch, Sequence{1}, Pulses{0}, receipt.at);
+    const row::Life life = row::start_epoch(file, meter, reading, receipt.at);
+    row::insert_reading(file, life, reading, receipt.at, Standing::admitted, receipt.delivery);
     if (total.value > 0) {
-        reading = numbered(epoch, Sequence{2}, total, now);
-        row::insert_reading(file, life, reading, now, Standing::admitted);
+        reading = numbered(epoch, Sequence{2}, total, receipt.at);
+        row::insert_reading(file, life, reading, receipt.at, Standing::admitted, receipt.delivery);
     }
+    hear(file, life.id, receipt);
+    return {ClassicOutcome::accepted, reading};
+}
+
+ClassicAppended decide(LedgerFile& file, const MeterId& meter, Pulses total, const Receipt& receipt)
+{
+    const Newest newest = newest_life(file, meter);
+    const auto stored = newest_reading(file, newest);
+    if (!stored)
+        return begin(file, meter, Epoch{newest.highest.value + 1}, total, receipt);
+    if (total < stored->total)
+        return {ClassicOutcome::fell, *stored};
+    hear(file, newest.life->id, receipt);
+    if (total == stored->total)
+        return {ClassicOutcome::equal, *stored};
+    const Reading reading = numbered(stored->epoch, Sequence{stored->sequence.value + 1}, total, receipt.at);
+    row::insert_reading(file, *newest.life, reading, receipt.at, Standing::admitted, receipt.delivery);
     return {ClassicOutcome::accepted, reading};
 }
 
 } // namespace
 
-ClassicAppended SqliteLedger::append_total(const MeterId& meter, Pulses total, WallTime received_at)
+std::optional<row::Heard> row::find_heard(LedgerFile& file, std::int64_t life)
 {
-    return impl_->write([&](LedgerFile& file) -> ClassicAppended {
-        const Newest newest = newest_life(file, meter);
-        const auto stored = newest_reading(file, newest);
-        if (!stored)
-            return begin(file, meter, Epoch{newest.highest.value + 1}, total, received_at);
-        if (total == stored->total)
-            return {ClassicOutcome::equal, *stored};
-        if (total < stored->total)
-            return {ClassicOutcome::fell, *stored};
-        const Reading reading =
-            numbered(stored->epoch, Sequence{stored->sequence.value + 1}, total, received_at);
-        row::insert_reading(file, *newest.life, reading, received_at, Standing::admitted);
-        return {ClassicOutcome::accepted, reading};
+    const auto query = file.query("SELECT at, gap FROM heard WHERE life = ?");
+    query->bind(1, life);
+    if (!query->executeStep())
+        return std::nullopt;
+    Heard heard{time(query->getColumn(0)), std::nullopt};
+    if (!query->getColumn(1).isNull())
+        heard.gap = std::chrono::milliseconds(number(natural(query->getColumn(1))));
+    return heard;
+}
+
+ClassicAppended SqliteLedger::append_total(const MeterId& meter, Pulses total, WallTime received_at,
+                                           Delivery delivery)
+{
+    return impl_->write([&](LedgerFile& file) {
+        return decide(file, meter, total, {received_at, delivery});
     });
 }
 

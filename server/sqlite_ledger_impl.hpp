@@ -40,6 +40,13 @@ struct Held {
     bool dismissed = false;
 };
 
+// The classic wire: when a total that did not fall last came live, and how long after the one before.
+struct Heard {
+    WallTime at{};
+    std::optional<std::chrono::milliseconds> gap;
+};
+[[nodiscard]] std::optional<Heard> find_heard(LedgerFile& file, std::int64_t life);
+
 [[nodiscard]] std::optional<std::int64_t> find_meter(LedgerFile& file, const MeterId& meter);
 [[nodiscard]] std::optional<Life> find_life(LedgerFile& file, const MeterId& meter, Epoch epoch);
 [[nodiscard]] std::optional<SameKey> find_same(LedgerFile& file, const Life& life, Sequence sequence);

@@ -51,13 +51,20 @@ CREATE TABLE event (
 // `facts` is packed_reading.hpp's; `facts < x'80'` is true of the rows that were not discarded. A row of
 // `boot` is a stretch of one boot in which the meter's wall clock went straight: `began` is where it then would have stood
 // at uptime 0, so that a reading needs half a byte for its time instead of six.
-constexpr const char* packed_rows = R"(
+// `heard` is the classic wire's, where an equal total makes no row: when one last came that was live, and how long after the
+// one before.
+constexpr const char* added_by_layout_3 = R"(
 CREATE TABLE boot (
     id         INTEGER PRIMARY KEY,
     boot       BLOB NOT NULL,
     began      INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX boot_by_id ON boot (boot);
+CREATE TABLE heard (
+    life       INTEGER PRIMARY KEY,
+    at         INTEGER NOT NULL,
+    gap        INTEGER
+) STRICT;
 CREATE TABLE reading (
     life       INTEGER NOT NULL,
     sequence   INTEGER NOT NULL,
@@ -192,7 +199,7 @@ void pack_rows(LedgerFile& file)
 void from_layout_2(LedgerFile& file)
 {
     file.database().exec("ALTER TABLE boot RENAME TO boot_2; ALTER TABLE reading RENAME TO reading_2");
-    file.database().exec(packed_rows);
+    file.database().exec(added_by_layout_3);
     pack_rows(file);
     file.database().exec("DROP TABLE reading_2; DROP TABLE boot_2");
 }
@@ -220,7 +227,7 @@ void make_tables(SQLite::Database& database)
     if (!is_empty(database))
         return;
     database.exec(schema);
-    database.exec(packed_rows);
+    database.exec(added_by_layout_3);
     database.exec(added_by_layout_2);
     database.exec(
         fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}", application_id, newest));

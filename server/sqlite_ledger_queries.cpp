@@ -190,15 +190,22 @@ std::optional<MeterSummary> SqliteLedger::summary(const MeterId& meter)
                        "dismissed = 0) FROM meter WHERE id = ?");
         counts->bind(1, *key);
         counts->executeStep();
-        return MeterSummary{found.reading,
-                            found.received_at,
-                            found.delivery,
-                            consumption(file, *key, found.reading),
-                            interval(file, life->id),
-                            row::natural(counts->getColumn(0)),
-                            row::natural(counts->getColumn(1)),
-                            set_by(file, *life, epoch),
-                            row::find_gaps(file, *key)};
+        MeterSummary summary{found.reading,
+                             found.received_at,
+                             found.delivery,
+                             consumption(file, *key, found.reading),
+                             interval(file, life->id),
+                             row::natural(counts->getColumn(0)),
+                             row::natural(counts->getColumn(1)),
+                             set_by(file, *life, epoch),
+                             row::find_gaps(file, *key)};
+        if (const auto heard = row::find_heard(file, life->id)) {
+            const bool row_was_live = found.delivery == Delivery::live;
+            summary.received_at = row_was_live ? std::max(found.received_at, heard->at) : heard->at;
+            summary.delivery = Delivery::live;
+            summary.interval = heard->gap;
+        }
+        return summary;
     });
 }
 

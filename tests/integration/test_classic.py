@@ -34,9 +34,9 @@ class Classic(Case):
                              *extra, password=True, check=True)
         return Meter(self, name, config)
 
-    def peer(self, role, *extra):
+    def peer(self, role, *extra, pause=PAUSE):
         return Process(self, f"python-{role}", ["/usr/bin/python3", PEERS, role, "--port", self.broker_.port,
-                                                "--key-file", self.key_file, "--pause", *PAUSE, *extra])
+                                                "--key-file", self.key_file, "--pause", *pause, *extra])
 
     def seal(self, total):
         return self.fernet.encrypt(str(total).encode())
@@ -168,6 +168,23 @@ class PythonMeter(Classic):
         self.server_.run()
         self.wait_for_silence()
         self.check_one_loop()
+        self.check_the_end(meter)
+
+    def test_D6_our_server_takes_over_from_a_python_one_without_a_second_loop(self):
+        """The last confirmation was Python's, and the meter is about to answer it: were the total that the broker keeps
+        confirmed once more, there would be more confirmations than totals from then on."""
+        python = self.peer("server")
+        meter = self.peer("meter", pause=("4", "4.5"))  # so long that our server is there before it sends again
+        self.wait_for_more(DOWN, 2)
+        python.kill()
+        passed = [m.topic for m in self.tap_.seen() if m.topic in (UP, DOWN)]
+        self.assertEqual(passed[-1], DOWN, passed)
+        self.server_.run()
+        self.wait_for_more(DOWN, 3)
+        ahead = 0  # confirmations that no total has answered yet, beyond the one that the meter had then
+        for topic in [m.topic for m in self.tap_.seen() if m.topic in (UP, DOWN)][len(passed):]:
+            ahead += 1 if topic == DOWN else -1
+            self.assertLessEqual(ahead, 0, "two loops")
         self.check_the_end(meter)
 
     def test_B2_doubles_start_no_second_loop(self):

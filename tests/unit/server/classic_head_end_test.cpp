@@ -31,11 +31,12 @@ std::string sealed(std::string_view plaintext, std::uint8_t key = 1)
 class FillingLedger : public SqliteLedger {
 public:
     FillingLedger() : SqliteLedger(":memory:", LedgerAccess::create) {}
-    ClassicAppended append_total(const MeterId& meter, Pulses total, WallTime received_at) override
+    ClassicAppended append_total(const MeterId& meter, Pulses total, WallTime received_at,
+                                 Delivery delivery) override
     {
         if (full)
             throw std::runtime_error("ledger.sqlite: the disk is full");
-        return SqliteLedger::append_total(meter, total, received_at);
+        return SqliteLedger::append_total(meter, total, received_at, delivery);
     }
     bool full = false;
 };
@@ -193,9 +194,36 @@ BOOST_AUTO_TEST_CASE(D6_the_retained_reading_is_waited_for_before_anything_is_sa
 {
     World world;
     world.now += 1500ms;
-    SAYS(world.total(48, true), "48");
+    SAYS(world.total(48, true));
+    SAYS(world.after(4999ms)); // nobody else has confirmed it, or the meter would have gone on
+    SAYS(world.after(1ms), "48");
     SAYS(world.after(9999ms));
     SAYS(world.after(1ms), "48"); // nothing came of it: once more
+}
+
+// Our server in the place of another, which had just confirmed what the broker keeps.
+BOOST_AUTO_TEST_CASE(D6_a_server_that_takes_over_begins_no_second_loop)
+{
+    World world;
+    SAYS(world.total(15, true));
+    world.now += 3s;
+    SAYS(world.total(17)); // the other's confirmation
+    SAYS(world.after(4999ms));
+    SAYS(world.after(1ms), "17");
+    for (std::uint64_t total = 20; total < 30; ++total) {
+        world.now += 3s;
+        SAYS(world.total(total), std::to_string(total));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(D6_what_comes_while_topics_are_still_subscribed_to_is_answered_once_all_are)
+{
+    World world;
+    world.head_end.disconnected();
+    SAYS(world.total(48));
+    BOOST_TEST((world.head_end.next_deadline() == SteadyTime::max())); // and nothing turns meanwhile
+    world.head_end.connected(world.now);
+    SAYS(world.after(0ms), "48");
 }
 
 BOOST_AUTO_TEST_CASE(D6_a_retained_reading_that_was_known_starts_no_second_loop)
@@ -388,6 +416,49 @@ BOOST_AUTO_TEST_CASE(a_meter_that_pauses_longer_is_not_spoken_to_before_its_time
     SAYS(world.after(5s), "100"); // an hour was no pause
     SAYS(world.after(15'004ms));
     SAYS(world.after(1ms), "100");
+}
+
+BOOST_AUTO_TEST_CASE(a_pause_of_an_hour_is_known_when_it_comes_twice)
+{
+    World world;
+    std::uint64_t total = 0;
+    for (; total < 2; ++total) {
+        SAYS(world.total(total), std::to_string(total));
+        world.now += 1h;
+    }
+    for (; total < 100; ++total) {
+        SAYS(world.total(total), std::to_string(total));
+        SAYS(world.after(1h));
+    }
+    SAYS(world.after(5s), "99"); // it has fallen silent
+}
+
+// Equal totals make no row, and what the broker has kept says nothing of the meter.
+BOOST_AUTO_TEST_CASE(a_meter_is_fresh_as_long_as_it_is_heard)
+{
+    World world;
+    const auto is_fresh = [&world] {
+        const auto summary = world.ledger.summary(kitchen).value();
+        return !is_stale(summary.newest, summary.received_at, summary.delivery, summary.interval,
+                         world.wall());
+    };
+    (void)world.total(48, true);
+    BOOST_TEST(!is_fresh());
+    for (int quiet = 0; quiet < 100; ++quiet) {
+        world.now += 2500ms;
+        (void)world.total(48);
+        BOOST_TEST(is_fresh());
+    }
+    BOOST_TEST(keys(world.ledger).size() == 2U);
+    for (std::uint64_t hour = 0; hour < 3; ++hour) { // it pauses longer now
+        world.now += 1h;
+        (void)world.total(50 + hour);
+    }
+    world.now += 2h;
+    BOOST_TEST(is_fresh());
+    (void)world.total(52, true);
+    world.now += 2h;
+    BOOST_TEST(!is_fresh());
 }
 
 BOOST_AUTO_TEST_CASE(the_ledger_numbers_totals_and_cost_is_the_total_times_the_price)

@@ -252,7 +252,7 @@ BOOST_FIXTURE_TEST_CASE(D2_nothing_is_confirmed_when_the_ledger_fails, Server)
             throw std::runtime_error("disk full");
         }
         State state_for(const MeterId&, Source) override { return {}; }
-        ClassicAppended append_total(const MeterId&, Pulses, WallTime) override { return {}; }
+        ClassicAppended append_total(const MeterId&, Pulses, WallTime, Delivery) override { return {}; }
         Pulses total_of(const MeterId&) override { return {}; }
         void record(const LedgerEvent&) override {}
     } broken;

@@ -46,11 +46,12 @@ public:
             throw std::runtime_error("ledger.sqlite: the disk is full");
         return SqliteLedger::append(readings, received_at);
     }
-    ClassicAppended append_total(const MeterId& meter, Pulses total, WallTime received_at) override
+    ClassicAppended append_total(const MeterId& meter, Pulses total, WallTime received_at,
+                                 Delivery delivery) override
     {
         if (full)
             throw std::runtime_error("ledger.sqlite: the disk is full");
-        return SqliteLedger::append_total(meter, total, received_at);
+        return SqliteLedger::append_total(meter, total, received_at, delivery);
     }
     bool full = false;
 };
@@ -211,7 +212,7 @@ BOOST_FIXTURE_TEST_CASE(a_classic_meter_is_served_beside_a_sealed_one, QuietWorl
     now += 1s;
     BOOST_TEST((turn() == now + 1s)); // two seconds after the subscription
     BOOST_TEST(bus.published.empty());
-    arrive({"UNITS1221", token("48"), 1, true});
+    arrive({"UNITS1221", token("48"), 1, false});
     arrive(sealed(1, 7));
     (void)turn();
     BOOST_TEST_REQUIRE(bus.published.size() == 2U);

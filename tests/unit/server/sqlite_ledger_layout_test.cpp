@@ -36,7 +36,7 @@ void fill(SqliteLedger& ledger)
     append(ledger, sample(1, 33, 7), first_day + 84h);
     BOOST_TEST(ledger.accept(held_key(1, 31), first_day + 84h).has_value());
     BOOST_TEST(ledger.discard(held_key(1, 33), first_day + 84h).has_value());
-    (void)ledger.append_total(meter_id("classic"), Pulses{77}, first_day + 84h);
+    (void)ledger.append_total(meter_id("classic"), Pulses{77}, first_day + 84h, Delivery::live);
     for (const auto& what : ledger.unsealed(first_day + 60h))
         ledger.seal(what, key);
 }
@@ -46,7 +46,7 @@ void unpack_rows(SqliteLedger& ledger, const std::filesystem::path& copy)
 {
     SQLite::Database file(copy.string(), SQLite::OPEN_READWRITE);
     SQLite::Transaction transaction(file);
-    file.exec("DROP TABLE reading; ALTER TABLE boot RENAME TO stretch; "
+    file.exec("DROP TABLE heard; DROP TABLE reading; ALTER TABLE boot RENAME TO stretch; "
               "CREATE TABLE boot (id INTEGER PRIMARY KEY, boot BLOB NOT NULL UNIQUE) STRICT; "
               "INSERT INTO boot (boot) SELECT DISTINCT boot FROM stretch; DROP TABLE stretch");
     file.exec(
