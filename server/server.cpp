@@ -165,12 +165,13 @@ void Server::tell(const HeadEndResult& result, std::span<const Received> handled
         for (; parts_.detail == Detail::envelopes && shown < end; ++shown)
             lines += fmt::format("{} {}", what, report::envelope_line(handled[shown]));
     };
-    for (const AdmittedReading& admitted : result.admitted) {
+    const auto used = parts_.ledger.consumption_until(result.admitted);
+    for (std::size_t index = 0; index < result.admitted.size(); ++index) {
+        const AdmittedReading& admitted = result.admitted[index];
         envelopes_before(admitted.arrival, "no new reading in");
-        const auto used = parts_.ledger.consumption_until(admitted.meter, admitted.reading);
         if (const auto change = register_change(admitted.reading))
             log::info("meter {}: {}", admitted.meter.text(), *change);
-        lines += report::reading_line(admitted.meter, admitted.reading, wall, used, parts_.tariff);
+        lines += report::reading_line(admitted.meter, admitted.reading, wall, used[index], parts_.tariff);
         if (admitted.novelty == Novelty::known_already)
             lines.insert(lines.size() - 1, ", known already");
         envelopes_before(admitted.arrival + 1, "    sealed in");

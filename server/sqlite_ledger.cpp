@@ -18,34 +18,59 @@ std::string describe(const Reading& reading)
                        reading.total.value);
 }
 
-std::optional<Neighbour> neighbour(LedgerFile& file, const char* sql, const row::Life& life,
-                                   Sequence sequence)
+struct Row {
+    Neighbour neighbour;
+    Standing standing = Standing::admitted;
+};
+
+std::optional<Row> look_up(LedgerFile& file, LedgerFile::Query query)
 {
-    const auto query = file.query(sql);
-    query->bind(1, life.id);
-    query->bind(2, row::number(sequence.value));
     if (!query->executeStep())
         return std::nullopt;
     const PackedReading facts = row::facts(query->getColumn(1));
-    return Neighbour{
-        {row::natural(query->getColumn(0))}, facts.total, row::find_boot(file, facts.boot).id, facts.uptime};
+    return Row{
+        {{row::natural(query->getColumn(0))}, facts.total, row::find_boot(file, facts.boot).id, facts.uptime},
+        facts.standing};
+}
+
+std::optional<Row> newest_of(LedgerFile& file, const row::Life& life)
+{
+    auto query =
+        file.query("SELECT sequence, facts FROM reading WHERE life = ? ORDER BY sequence DESC LIMIT 1");
+    query->bind(1, life.id);
+    return look_up(file, std::move(query));
 }
 
 // A discarded reading is no neighbour.
-std::optional<Neighbour> previous_of(LedgerFile& file, const row::Life& life, Sequence sequence)
+std::optional<Neighbour> neighbour(LedgerFile& file, const char* sql, const row::Life& life,
+                                   Sequence sequence)
 {
-    return neighbour(file,
-                     "SELECT sequence, facts FROM reading WHERE life = ? AND sequence < ? "
-                     "AND facts < x'80' ORDER BY sequence DESC LIMIT 1",
-                     life, sequence);
+    auto query = file.query(sql);
+    query->bind(1, life.id);
+    query->bind(2, row::number(sequence.value));
+    const auto found = look_up(file, std::move(query));
+    return found ? std::optional(found->neighbour) : std::nullopt;
 }
 
-std::optional<Neighbour> next_of(LedgerFile& file, const row::Life& life, Sequence sequence)
+// What the epoch holds around that sequence.
+void look_around(LedgerFile& file, const row::Life& life, Sequence sequence, AdmissionContext& context)
 {
-    return neighbour(file,
-                     "SELECT sequence, facts FROM reading WHERE life = ? AND sequence > ? "
-                     "AND facts < x'80' ORDER BY sequence LIMIT 1",
-                     life, sequence);
+    const auto newest = newest_of(file, life);
+    if (newest && newest->neighbour.sequence < sequence && newest->standing != Standing::discarded) {
+        context.previous = newest->neighbour; // as nearly always
+        return;
+    }
+    context.same = row::find_same(file, life, sequence);
+    if (context.same)
+        return;
+    context.previous = neighbour(file,
+                                 "SELECT sequence, facts FROM reading WHERE life = ? AND sequence < ? "
+                                 "AND facts < x'80' ORDER BY sequence DESC LIMIT 1",
+                                 life, sequence);
+    context.next = neighbour(file,
+                             "SELECT sequence, facts FROM reading WHERE life = ? AND sequence > ? "
+                             "AND facts < x'80' ORDER BY sequence LIMIT 1",
+                             life, sequence);
 }
 
 std::int64_t make_meter(LedgerFile& file, const MeterId& meter)
@@ -152,11 +177,7 @@ Appended append_one(LedgerFile& file, const IncomingReading& incoming, WallTime 
     context.max_kw = incoming.max_kw;
     if (life) {
         context.epoch = life->facts;
-        context.same = row::find_same(file, *life, reading.sequence);
-        if (!context.same) {
-            context.previous = previous_of(file, *life, reading.sequence);
-            context.next = next_of(file, *life, reading.sequence);
-        }
+        look_around(file, *life, reading.sequence, context);
     }
 
     const Outcome outcome = admit(reading, context);
@@ -168,7 +189,8 @@ Appended append_one(LedgerFile& file, const IncomingReading& incoming, WallTime 
             row::insert_event(file, {now, EventKind::register_set, incoming.meter, *change});
         if (life->overruled)
             row::note_falls(file, *life, reading.sequence);
-        settle_held(file, incoming.meter, *life, reading, now);
+        if (life->refusals == row::Refusals::some)
+            settle_held(file, incoming.meter, *life, reading, now);
         return {outcome};
     }
     if (std::holds_alternative<Duplicate>(outcome))

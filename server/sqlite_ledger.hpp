@@ -7,6 +7,7 @@
 
 #include "server/audit.hpp"
 #include "server/consumption.hpp"
+#include "server/head_end.hpp"
 #include "server/ledger.hpp"
 #include "server/ledger_reading.hpp"
 
@@ -89,9 +90,11 @@ public:
 
     [[nodiscard]] std::optional<MeterSummary> summary(const MeterId& meter); // nothing: no reading yet
 
-    // Of the reading's source, over its older epochs and its own up to the reading itself: what a line about
-    // it shows. Σ of rises within epochs; where the operator accepted a fall, the fall counts as nothing.
-    [[nodiscard]] std::vector<ConsumedPulses> consumption_until(const MeterId& meter, const Reading& reading);
+    // Of each reading's source, over its older epochs and its own up to the reading itself: what a line about it shows.
+    // Σ of rises within epochs; where the operator accepted a fall, the fall counts as nothing. From one consistent state
+    // of the ledger.
+    [[nodiscard]] std::vector<std::vector<ConsumedPulses>>
+    consumption_until(std::span<const AdmittedReading> readings);
 
     // Measured (with an unsynchronised clock: received) at or after `since`, ordered by (epoch, sequence), from one consistent state of the ledger.
     // `each` must not call the ledger.

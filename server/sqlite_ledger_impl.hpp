@@ -25,11 +25,14 @@ namespace row {
 [[nodiscard]] PackedReading facts(const SQLite::Column& column);
 [[nodiscard]] AuditMac mac(const SQLite::Column& column);
 
+enum class Refusals : std::uint8_t { none, some }; // that the meter ever had
+
 struct Life {
     std::int64_t id = 0;
     std::int64_t meter = 0;
     EpochFacts facts;
     bool overruled = false; // the operator accepted a reading against the order of totals
+    Refusals refusals = Refusals::some;
 };
 
 struct Held {

@@ -209,11 +209,19 @@ std::optional<MeterSummary> SqliteLedger::summary(const MeterId& meter)
     });
 }
 
-std::vector<ConsumedPulses> SqliteLedger::consumption_until(const MeterId& meter, const Reading& reading)
+std::vector<std::vector<ConsumedPulses>>
+SqliteLedger::consumption_until(std::span<const AdmittedReading> readings)
 {
-    return impl_->look([&](LedgerFile& file) -> std::vector<ConsumedPulses> {
-        const auto key = row::find_meter(file, meter);
-        return key ? consumption(file, *key, reading) : std::vector<ConsumedPulses>{};
+    if (readings.empty())
+        return {};
+    return impl_->look([&](LedgerFile& file) {
+        std::vector<std::vector<ConsumedPulses>> found;
+        found.reserve(readings.size());
+        for (const AdmittedReading& each : readings) {
+            const auto key = row::find_meter(file, each.meter);
+            found.push_back(key ? consumption(file, *key, each.reading) : std::vector<ConsumedPulses>{});
+        }
+        return found;
     });
 }
 

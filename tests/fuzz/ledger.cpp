@@ -52,7 +52,8 @@ void use(const std::filesystem::path& file)
     (void)ledger.held();
     (void)ledger.events(100);
     (void)ledger.state_for(meter, Source::simulated);
-    (void)ledger.consumption_until(meter, sample(9, 90));
+    const AdmittedReading admitted{meter, sample(9, 90)};
+    (void)ledger.consumption_until(std::span(&admitted, 1));
     (void)ledger.verify(AuditKey{}, AuditHead{1, {}});
     append(ledger, sample(12, 120), noon);
     append(ledger, sample(21, 60), noon + std::chrono::hours(49));

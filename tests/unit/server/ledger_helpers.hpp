@@ -26,6 +26,13 @@ inline std::vector<LedgerReading> all_readings(SqliteLedger& ledger, const Meter
     return found;
 }
 
+inline std::vector<ConsumedPulses> used_until(SqliteLedger& ledger, const MeterId& meter,
+                                              const Reading& reading)
+{
+    const AdmittedReading asked{meter, reading};
+    return ledger.consumption_until(std::span(&asked, 1)).at(0);
+}
+
 inline std::vector<std::pair<std::uint32_t, std::uint64_t>> keys(SqliteLedger& ledger)
 {
     std::vector<std::pair<std::uint32_t, std::uint64_t>> found;

@@ -52,8 +52,8 @@ BOOST_FIXTURE_TEST_CASE(I3_an_accepted_fall_costs_nothing_and_is_the_baseline, W
     BOOST_TEST(is_accepted(append(ledger, sample(1, 4, 55)).outcome));
     BOOST_TEST((ledger.summary(kitchen)->newest == sample(1, 4, 55)));
     BOOST_TEST((ledger.summary(kitchen)->consumption == std::vector<ConsumedPulses>{{{1000}, {115}}}));
-    BOOST_TEST((ledger.consumption_until(kitchen, sample(1, 3, 40)) ==
-                std::vector<ConsumedPulses>{{{1000}, {100}}}));
+    BOOST_TEST(
+        (used_until(ledger, kitchen, sample(1, 3, 40)) == std::vector<ConsumedPulses>{{{1000}, {100}}}));
     BOOST_TEST((ledger.state_for(kitchen, Source::measured).total == Pulses{55}));
 }
 
@@ -69,7 +69,7 @@ BOOST_FIXTURE_TEST_CASE(I3_what_arrives_late_on_either_side_of_an_accepted_fall_
     BOOST_TEST(used() == 140U);
     BOOST_TEST(is_accepted(append(ledger, sample(1, 7, 150)).outcome)); // 0 100 130 150 | 30 40
     BOOST_TEST(used() == 160U);
-    BOOST_TEST((ledger.consumption_until(kitchen, sample(1, 8, 30)).at(0).pulses == Pulses{150}));
+    BOOST_TEST((used_until(ledger, kitchen, sample(1, 8, 30)).at(0).pulses == Pulses{150}));
 }
 
 // How many instructions SQLite's machine ran on every connection opened since.

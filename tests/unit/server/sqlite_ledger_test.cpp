@@ -201,11 +201,11 @@ BOOST_FIXTURE_TEST_CASE(consumption_is_the_sum_within_epochs_by_meter_constant, 
     const std::vector<ConsumedPulses> all = {{{1000}, {37}}, {{3200}, {64}}};
     BOOST_TEST((ledger.summary(kitchen)->consumption == all));
 
-    BOOST_TEST((ledger.consumption_until(kitchen, at(1, 2, 110, 1000)) ==
-                std::vector<ConsumedPulses>{{{1000}, {10}}}));
-    BOOST_TEST((ledger.consumption_until(kitchen, at(2, 1, 500, 1000)) ==
-                std::vector<ConsumedPulses>{{{1000}, {30}}}));
-    BOOST_TEST(ledger.consumption_until(meter_id("garage"), sample(1, 1, 0)).empty());
+    BOOST_TEST(
+        (used_until(ledger, kitchen, at(1, 2, 110, 1000)) == std::vector<ConsumedPulses>{{{1000}, {10}}}));
+    BOOST_TEST(
+        (used_until(ledger, kitchen, at(2, 1, 500, 1000)) == std::vector<ConsumedPulses>{{{1000}, {30}}}));
+    BOOST_TEST(used_until(ledger, meter_id("garage"), sample(1, 1, 0)).empty());
 }
 
 BOOST_FIXTURE_TEST_CASE(a_sum_beyond_63_bits_is_kept_in_parts, InMemory)
