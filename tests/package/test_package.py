@@ -5,7 +5,8 @@ usage: test_package.py [--long] [DEV-BUILD [PI-BUILD [ARCHIVE-OF-A-CLEAN-TREE]]]
 --long also builds the server's package for the Pi (arm64) and looks at it: minutes.
 
 The meter's package is the Pi's (arm64). The program in it is asked for its version under an emulator; what runs as
-the service here is the same program of the development build, simulating, with every other setting of the unit.
+the service here is the same program of the development build, simulating, with every other setting of the unit; a real
+line under the unit is tests/hil/test_under_systemd.py.
 """
 import json
 import os
