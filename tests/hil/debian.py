@@ -1,6 +1,6 @@
 """A disk with a whole Debian that the board boots: a real systemd, with meter-pi's package laid into it.
 
-    root = lay_out(folder, archive, pi_build, config)     # takes root: files have owners
+    root = lay_out(folder, archive, board_tree, pi_build, config)     # takes root: files have owners
     …                                                     # whatever else is to be in it
     Board(…, disk=RootDisk(folder, root))
 

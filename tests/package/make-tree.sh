@@ -9,8 +9,8 @@ archive=$2
 if [ -e "$archive" ]; then exit 0; fi
 case $1 in
   # The lists stay, so that the tests can ask for a package's dependencies; arm64, for the meter's.
-  clean) options=(--variant=apt --architectures=amd64,arm64 --include=systemd,mosquitto --skip=cleanup/apt/lists) ;;
-  board) options=(--variant=extract --architectures=arm64 --include=systemd,udev
+  clean) options=(--variant=apt "--architectures=amd64,arm64" "--include=systemd,mosquitto" --skip=cleanup/apt/lists) ;;
+  board) options=(--variant=extract --architectures=arm64 "--include=systemd,udev"
                   --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr --dpkgopt='path-exclude=/usr/share/doc/*') ;;
   *) echo "make-tree: there is no tree $1" >&2; exit 2 ;;
 esac
