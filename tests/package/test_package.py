@@ -103,6 +103,13 @@ class Packages(PackageCase):
         self.check_contents(PACKAGES[METER], METER, "arm64", "meter-pi")
         self.check_contents(PACKAGES[SERVER], SERVER, "amd64", "meter-server")
 
+    def test_who_builds_the_program_alone_can_pack_it(self):
+        documents = [PI_BUILD / "meter-pi/debian" / name for name in ("meter-pi.1.gz", "changelog.gz")]
+        for document in documents:
+            document.unlink()
+        subprocess.run(["cmake", "--build", PI_BUILD, "--target", "meter-pi"], check=True, stdout=subprocess.DEVNULL)
+        self.assertEqual([document for document in documents if not document.exists()], [])
+
     def test_H1_exposure_is_at_most_2_0_for_the_meter_and_1_5_for_the_server(self):
         for name, most in [(METER, "20"), (SERVER, "15")]:
             done = subprocess.run(["systemd-analyze", "security", "--offline=true", f"--threshold={most}", "--no-pager",
@@ -311,10 +318,10 @@ class Services(unittest.TestCase):
 
 
 def main():
-    global BUILD, TREE, PACKAGES
+    global BUILD, PI_BUILD, TREE, PACKAGES
     arguments = [pathlib.Path(each).resolve() for each in sys.argv[1:] if each != "--long"]
-    BUILD, pi_build, TREE = arguments + [ROOT / "build/dev", ROOT / "build/pi", ROOT / "build/package/clean.tar"][len(arguments):]
-    PACKAGES = {METER: archive_of(pi_build, METER), SERVER: archive_of(BUILD, SERVER)}
+    BUILD, PI_BUILD, TREE = arguments + [ROOT / "build/dev", ROOT / "build/pi", ROOT / "build/package/clean.tar"][len(arguments):]
+    PACKAGES = {METER: archive_of(PI_BUILD, METER), SERVER: archive_of(BUILD, SERVER)}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the machine is ended too
     classes = [Packages, *([ServerForThePi] if "--long" in sys.argv else []), Services]
     tests = unittest.TestSuite(map(unittest.defaultTestLoader.loadTestsFromTestCase, classes))
