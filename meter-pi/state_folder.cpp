@@ -2,7 +2,13 @@
 
 #include "shared/errors.hpp"
 
+#include <grp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstdlib>
+#include <system_error>
 
 namespace pulsemeter {
 
@@ -31,6 +37,15 @@ std::filesystem::path state_folder(const std::optional<std::string>& option)
         return std::filesystem::path(*home) / ".local/state/pulsemeter";
     throw UsageError(
         "neither STATE_DIRECTORY, XDG_STATE_HOME nor HOME says where to keep the register: say --state DIR");
+}
+
+void become_owner_of(const std::filesystem::path& folder)
+{
+    struct stat owner {};
+    if (::geteuid() != 0 || ::stat(folder.c_str(), &owner) != 0 || owner.st_uid == 0)
+        return;
+    if (::setgroups(0, nullptr) != 0 || ::setgid(owner.st_gid) != 0 || ::setuid(owner.st_uid) != 0)
+        throw std::system_error(errno, std::generic_category(), folder.string() + ": acting as its owner");
 }
 
 } // namespace pulsemeter

@@ -3,7 +3,10 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
 #include <string>
+#include <system_error>
 
 namespace pulsemeter {
 namespace {
@@ -30,7 +33,10 @@ ExitCode run_command_line(CLI::App& program, const Action& action, int argc, cha
         const std::string what = unknown.empty() ? error.what() : "unknown: " + unknown.front();
         throw UsageError(one_line(what) + " (see " + program.get_name() + " --help)");
     }
-    return action();
+    const ExitCode code = action();
+    if (std::fflush(stdout) != 0) // a script must not take half an answer for a whole one
+        throw std::system_error(errno, std::generic_category(), "writing to standard output");
+    return code;
 }
 
 } // namespace pulsemeter

@@ -15,7 +15,7 @@ namespace pulsemeter {
 using Action = std::function<ExitCode()>;
 
 // Parses, shows --help or --version, or does `action`, which the chosen subcommand of `program` has set. Throws
-// UsageError, one line that ends with where to look.
+// UsageError, one line that ends with where to look, and std::system_error if standard output did not take everything.
 [[nodiscard]] ExitCode run_command_line(CLI::App& program, const Action& action, int argc, char** argv);
 
 } // namespace pulsemeter

@@ -67,13 +67,14 @@ set_up() {
   ! wants tidy || needed+=(clang-tidy)
   ! wants pi package hil || needed+=(g++-aarch64-linux-gnu qemu-user)
   ! wants package || needed+=(lintian mmdebstrap systemd)
-  ! wants hil || needed+=(qemu-system-arm device-tree-compiler e2fsprogs)
+  ! wants hil || needed+=(qemu-system-arm device-tree-compiler e2fsprogs mmdebstrap systemd)
   ! wants wiring || needed+=(ngspice)
   install_missing build/logs/apt.log "${needed[@]}"
   [ "$major" != 12 ] || toolchains/make-sysroot.sh native 2>&1
   ! wants pi package hil || toolchains/make-sysroot.sh pi 2>&1
-  [ "$(id -u)" -ne 0 ] || ! wants package || tests/package/make-tree.sh build/package/clean.tar 2>&1
+  [ "$(id -u)" -ne 0 ] || ! wants package || tests/package/make-tree.sh clean build/package/clean.tar 2>&1
   ! wants hil || toolchains/make-sysroot.sh board 2>&1
+  [ "$(id -u)" -ne 0 ] || ! wants hil || tests/package/make-tree.sh board build/package/board.tar 2>&1
 }
 
 # A compiler cache is not needed, but used where there is one; it may then serve every folder the project lies in.

@@ -58,7 +58,7 @@ pulsemeter_dependency(sqlite ${SQLITECPP_LIBRARY} SQLite::SQLite3 Threads::Threa
 target_include_directories(dep_sqlite SYSTEM INTERFACE ${SQLITECPP_INCLUDE})
 
 # paho C++ 1.2 (Debian 12) and 1.5 (Debian 13). Debian 12 has no static archive of it: for the Pi its 16 files are
-# built from the source package that lies in the sysroot.
+# built from the source package that lies in the sysroot; for this machine (to measure the same program) too.
 find_path(PAHO_C_INCLUDE MQTTAsync.h REQUIRED)
 find_library(PAHO_C_LIBRARY paho-mqtt3as REQUIRED)
 find_library(PAHO_CPP_LIBRARY paho-mqttpp3)
@@ -67,8 +67,8 @@ if(PAHO_CPP_LIBRARY)
   pulsemeter_dependency(mqtt ${PAHO_CPP_LIBRARY})
   target_include_directories(dep_mqtt SYSTEM INTERFACE ${PAHO_CPP_INCLUDE})
 else()
-  find_path(PAHO_CPP_SOURCE src/async_client.cpp PATHS ${CMAKE_SYSROOT}/usr/src/paho.mqtt.cpp NO_DEFAULT_PATH
-            NO_CMAKE_FIND_ROOT_PATH REQUIRED)
+  find_path(PAHO_CPP_SOURCE src/async_client.cpp NO_DEFAULT_PATH NO_CMAKE_FIND_ROOT_PATH REQUIRED
+            PATHS ${CMAKE_SYSROOT}/usr/src/paho.mqtt.cpp ${PROJECT_SOURCE_DIR}/build/sysroot/pi/usr/src/paho.mqtt.cpp)
   file(GLOB paho_cpp_files ${PAHO_CPP_SOURCE}/src/*.cpp)
   add_library(paho_cpp STATIC ${paho_cpp_files})
   target_compile_definitions(paho_cpp PUBLIC OPENSSL=1)

@@ -45,7 +45,8 @@ function(pulsemeter_package component)
     COMMAND ${GZIP} -9nc ${manual} > ${made}/${program}.1.gz
     COMMAND ${GZIP} -9nc ${made}/changelog > ${made}/changelog.gz
     DEPENDS ${manual} ${made}/changelog VERBATIM)
-  add_custom_target(${package}-documents ALL DEPENDS ${made}/${program}.1.gz)
+  add_custom_target(${package}-documents DEPENDS ${made}/${program}.1.gz)
+  add_dependencies(${program} ${package}-documents) # so that who builds the program alone can pack it
 
   install(TARGETS ${program} RUNTIME COMPONENT ${component})
   install(FILES ${made}/${program}.1.gz DESTINATION share/man/man1 COMPONENT ${component})

@@ -98,6 +98,7 @@ ExitCode set(const SetOptions& options)
     }
     const std::filesystem::path folder = state_folder(options.state);
     make_private_folder(folder);
+    become_owner_of(folder);
     const FolderLock lock(folder, "meter-pi");
     SqliteMeterStore store(folder, StoreAccess::own);
     store.claim(owner_text(settings));

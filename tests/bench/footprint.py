@@ -2,7 +2,8 @@
 """meter-pi's footprint beside a Python meter of the same job (python_meter.py): the same trace, server and broker, run in
 turns; medians and ratios. Nothing is judged: figures depend on the machine, read the ratios.
 
-usage: footprint.py [BUILD] [--rounds N] [--window SECONDS]      (strace is needed for what goes to the card)
+usage: footprint.py [BUILD] [--meter PROGRAM] [--rounds N] [--window SECONDS]
+(strace is needed for what goes to the card; PROGRAM: another meter-pi than BUILD's, such as one linked as the Pi's)
 """
 import argparse
 import os
@@ -21,6 +22,7 @@ import harness
 
 READINGS_A_DAY = 24 * 3600 // 10  # at the default interval
 PULSES_A_SECOND = 100
+NEVER = 3600  # a reading's interval, in seconds: none is due while anything is measured
 
 
 def write_traces(folder):
@@ -70,7 +72,7 @@ class Measuring(harness.Case):
     def command(self, name, meter, trace):
         if name == "Python":
             return ["/usr/bin/python3", HERE / "python_meter.py", meter.config, trace, meter.state]
-        return meter.arguments(f"replay={trace}")
+        return [OPTIONS.meter or harness.program("meter-pi"), *meter.arguments(f"replay={trace}")[1:]]
 
     def start(self, name, trace, interval, *within):
         """Runs until its first reading is confirmed; the process and how long that took."""
@@ -82,14 +84,22 @@ class Measuring(harness.Case):
         process.wait_out("confirmed by the server")
         return process, time.monotonic() - started
 
-    def measure(self, name):
-        found = {}
-        process, found["start to first confirmed reading, ms"] = self.start(name, "quiet", 10)
-        found["start to first confirmed reading, ms"] *= 1000
+    def idle(self, process):
+        """Wake-ups and microseconds of CPU, a second."""
         woken, used = wake_ups(process.pid), cpu_us(process.pid)
         time.sleep(OPTIONS.window)
-        found["wake-ups a second, idle"] = (wake_ups(process.pid) - woken) / OPTIONS.window
-        idle_us = (cpu_us(process.pid) - used) / OPTIONS.window
+        return (wake_ups(process.pid) - woken) / OPTIONS.window, (cpu_us(process.pid) - used) / OPTIONS.window
+
+    def measure(self, name):
+        found = {}
+        process, seconds = self.start(name, "quiet", NEVER)
+        found["start to first confirmed reading, ms"] = seconds * 1000
+        time.sleep(2)  # what the start still has to do
+        found["wake-ups a second, no reading due"], _ = self.idle(process)
+        process.stop()
+
+        process, _ = self.start(name, "quiet", 10)
+        found["wake-ups a second, one every 10 s"], idle_us = self.idle(process)
         found["RSS, MB"] = memory_mb(process.pid, "VmRSS")
         found["of it not shared with files, MB"] = memory_mb(process.pid, "RssAnon")
         process.stop()
@@ -129,6 +139,7 @@ def main():
     global OPTIONS
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("build", nargs="?", default="build/release")
+    parser.add_argument("--meter", type=pathlib.Path)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--window", type=float, default=20)
     OPTIONS = parser.parse_args()

@@ -23,8 +23,11 @@ class BoardCase(Case):
         self.head_end = self.server(self.mosquitto)
         self.config = self.folder / "meter.toml"
 
-    def boot(self, disk=None, max_kw=100, imp_per_kwh=10_000, **settings):
-        """Leaves a running board in self.board; `settings` as in harness.Meter.configure."""
+    def pi_build(self):
+        return pathlib.Path(os.environ["PULSEMETER_PI_BUILD"])
+
+    def make_config(self, max_kw=100, imp_per_kwh=10_000, **settings):
+        """`settings` as in harness.Meter.configure."""
         # These 100 kW are 278 pulses a second: faster than the board is pulsed, and still a filter.
         if not self.config.exists():
             self.head_end.command("meter", "add", "hall", "--imp-per-kwh", imp_per_kwh, "--max-kw", max_kw,
@@ -32,7 +35,11 @@ class BoardCase(Case):
                                   password=True, check=True)
         # The board's GPIO controller has no pull resistors.
         self.configure(**{"gpio_pull": "none", "gpio_active": "high", **settings})
-        build = pathlib.Path(os.environ["PULSEMETER_PI_BUILD"])
+
+    def boot(self, disk=None, **settings):
+        """Leaves a running board in self.board; `settings` as in make_config."""
+        self.make_config(**settings)
+        build = self.pi_build()
         tests = build / "tests" / "hil"
         self.board = self.enterContext(
             Board(self.folder, TREES / "board", TREES / "pi",

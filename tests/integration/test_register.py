@@ -1,9 +1,11 @@
 """Row C5: `register set` is an audited event and a new epoch: set, meter swap, another imp/kWh, with both programs."""
 import json
+import os
 import sqlite3
+import unittest
 from decimal import Decimal
 
-from harness import Case, program
+from harness import Case, Process, program
 
 CONFIRMED = r"confirmed by the server"
 PRICE = Decimal("0.39")
@@ -133,3 +135,23 @@ class Registers(Case):
         for wrong in ("12,5", "-1", "1e3", "1.2345678", "99999999999999"):
             self.assert_refused(self.set(wrong, check=False), 2, "--kwh")
         self.assertFalse((self.meter_.state / "meter.sqlite").exists())
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root sets another user's register")
+    def test_root_sets_a_services_register_and_leaves_it_to_its_user(self):
+        service = 12345
+        self.meter_.state = self.folder / "service"  # whose parents anyone may enter
+        self.meter_.state.mkdir(mode=0o700)
+        os.chown(self.meter_.state, service, service)
+        self.set("5")
+        files = list(self.meter_.state.iterdir())
+        self.assertIn("meter.sqlite", [file.name for file in files])
+        self.assertEqual({(file.stat().st_uid, file.stat().st_gid) for file in files}, {(service, service)})
+        self.assertEqual([each["kwh"] for each in self.show()], ["5.000"])
+
+    def test_an_answer_that_can_not_be_written_is_no_success(self):
+        self.set("5")
+        for words in [["register", "show"], ["register", "show", "--json"], ["status", "--json"]]:
+            with open("/dev/full", "w", encoding="utf-8") as full:
+                process = Process(self, "meter-pi", [program("meter-pi"), *words, "--state", self.meter_.state], stdout=full)
+                self.assertEqual(process.wait_exit(), 1, words)
+            self.assertIn("writing to standard output: No space left on device", process.err())

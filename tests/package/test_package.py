@@ -5,7 +5,8 @@ usage: test_package.py [--long] [DEV-BUILD [PI-BUILD [ARCHIVE-OF-A-CLEAN-TREE]]]
 --long also builds the server's package for the Pi (arm64) and looks at it: minutes.
 
 The meter's package is the Pi's (arm64). The program in it is asked for its version under an emulator; what runs as
-the service here is the same program of the development build, simulating, with every other setting of the unit.
+the service here is the same program of the development build, simulating, with every other setting of the unit; a real
+line under the unit is tests/hil/test_under_systemd.py.
 """
 import json
 import os
@@ -101,6 +102,13 @@ class Packages(PackageCase):
     def test_each_is_for_its_machine_and_holds_what_it_needs(self):
         self.check_contents(PACKAGES[METER], METER, "arm64", "meter-pi")
         self.check_contents(PACKAGES[SERVER], SERVER, "amd64", "meter-server")
+
+    def test_who_builds_the_program_alone_can_pack_it(self):
+        documents = [PI_BUILD / "meter-pi/debian" / name for name in ("meter-pi.1.gz", "changelog.gz")]
+        for document in documents:
+            document.unlink()
+        subprocess.run(["cmake", "--build", PI_BUILD, "--target", "meter-pi"], check=True, stdout=subprocess.DEVNULL)
+        self.assertEqual([document for document in documents if not document.exists()], [])
 
     def test_H1_exposure_is_at_most_2_0_for_the_meter_and_1_5_for_the_server(self):
         for name, most in [(METER, "20"), (SERVER, "15")]:
@@ -310,10 +318,10 @@ class Services(unittest.TestCase):
 
 
 def main():
-    global BUILD, TREE, PACKAGES
+    global BUILD, PI_BUILD, TREE, PACKAGES
     arguments = [pathlib.Path(each).resolve() for each in sys.argv[1:] if each != "--long"]
-    BUILD, pi_build, TREE = arguments + [ROOT / "build/dev", ROOT / "build/pi", ROOT / "build/package/clean.tar"][len(arguments):]
-    PACKAGES = {METER: archive_of(pi_build, METER), SERVER: archive_of(BUILD, SERVER)}
+    BUILD, PI_BUILD, TREE = arguments + [ROOT / "build/dev", ROOT / "build/pi", ROOT / "build/package/clean.tar"][len(arguments):]
+    PACKAGES = {METER: archive_of(PI_BUILD, METER), SERVER: archive_of(BUILD, SERVER)}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the machine is ended too
     classes = [Packages, *([ServerForThePi] if "--long" in sys.argv else []), Services]
     tests = unittest.TestSuite(map(unittest.defaultTestLoader.loadTestsFromTestCase, classes))
