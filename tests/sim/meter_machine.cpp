@@ -220,7 +220,7 @@ bool MeterMachine::publishing(const Parcel& parcel)
         throw Violation{id_.text() + " publishes what nobody can decode"};
     if (const auto* reading = std::get_if<Reading>(&*message))
         witness_.published(id_, *reading);
-    if (++published_in_turn_ > 3 * Uplink::window)
+    if (++published_in_turn_ > 4 * SendWindow::widest)
         throw Violation{id_.text() + " publishes without bounds"};
     return true;
 }

@@ -63,7 +63,7 @@ public:
     [[nodiscard]] std::uint64_t readings_counted() const;
 
 private:
-    static constexpr std::size_t most_ranges = 1'000; // confirmations that a meter may keep in mind
+    static constexpr std::size_t most_ranges = 1'024; // confirmations that a meter may keep in mind
 
     struct Row {
         Reading reading;
