@@ -225,6 +225,7 @@ void Witness::said_out_of_order(const MeterId& meter, const Reading& reading)
 {
     Truth& truth = of(meter);
     made(truth, reading);
+    truth.said_past.insert(reading);
     truth.rolled_back = true;
 }
 
@@ -355,7 +356,14 @@ void Witness::check_totals(SqliteLedger& ledger) const
         std::uint64_t consumed = 0;
         for (const ConsumedPulses& part : summary->consumption)
             consumed += part.pulses.value;
-        if (!truth.overruled && consumed > counted)
+        // One that was said past the register and came before the first of its epoch is where that begins then: whoever
+        // has the key may say so.
+        const bool is_misled =
+            std::any_of(truth.said_past.begin(), truth.said_past.end(), [&](const Reading& said) {
+                const auto row = truth.rows.find(key(said));
+                return row != truth.rows.end() && row->second.reading == said;
+            });
+        if (!truth.overruled && !is_misled && consumed > counted)
             violated(
                 fmt::format("{}: {} pulses are billed, {} were counted", meter.text(), consumed, counted));
         const auto is_newer = [&](const auto& row) {

@@ -89,7 +89,8 @@ private:
         std::uint64_t started = 0;
         bool rolled_back = false;
         bool disk_changed = false;
-        bool overruled = false; // the operator accepted a reading after the disk was rolled back
+        std::set<Reading> said_past; // the register, under the meter's key
+        bool overruled = false;      // the operator accepted a reading after the disk was rolled back
 
         std::map<ReadingKey, Row> rows;      // in the ledger
         std::set<Reading> perhaps;           // what an append that failed may have left there
