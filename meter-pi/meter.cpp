@@ -15,7 +15,6 @@ namespace {
 
 constexpr std::chrono::seconds clock_step{2}; // more than an NTP daemon slews between two readings
 constexpr std::chrono::minutes complain_every{1};
-constexpr std::size_t most_unsent = 2 * SendWindow::widest;
 
 std::uint32_t bit(MeterEvent event)
 {
@@ -322,7 +321,7 @@ void Meter::send_messages(SteadyTime now)
         unsent_.pop_front();
         silence_.sent(now);
     }
-    while (unsent_.size() > most_unsent) {
+    while (unsent_.size() > most.unsent) {
         unsent_
             .pop_front(); // what is lost here is sent again: readings until confirmed, a Hello until answered
     }

@@ -68,6 +68,8 @@ public:
     [[nodiscard]] const ReadingKey& held_after() const { return held_cursor_; }
     [[nodiscard]] SteadyTime next_deadline() const;
 
+    [[nodiscard]] std::size_t in_flight() const { return in_flight_.size(); }
+
     // What the store is to forget or set aside; kept until the commit that does it is done.
     [[nodiscard]] const std::vector<Confirmation>& confirmed() const { return confirmed_; }
     [[nodiscard]] const std::vector<Refused>& refused() const { return refused_; }

@@ -161,6 +161,15 @@ void MeterMachine::turn()
     due = meter_->turn(clocks_.now);
 }
 
+bool MeterMachine::is_within_bounds() const
+{
+    if (!is_running())
+        return true;
+    const auto now = meter_->queues();
+    return now.in_flight <= Meter::most.in_flight && now.unsent <= Meter::most.unsent &&
+           now.to_be_settled <= Meter::most.to_be_settled;
+}
+
 void MeterMachine::edge(Level level, std::chrono::nanoseconds after)
 {
     line_time_ += after;
