@@ -15,7 +15,6 @@ namespace {
 
 constexpr std::chrono::seconds clock_step{2}; // more than an NTP daemon slews between two readings
 constexpr std::chrono::minutes complain_every{1};
-constexpr std::size_t most_unsent = 4 * Uplink::window;
 
 std::uint32_t bit(MeterEvent event)
 {
@@ -69,8 +68,8 @@ SteadyTime Meter::turn(SteadyTime now)
     if (uplink_.wants_commit() && !register_.at_epoch_start() && disk_trouble_.empty())
         forget_confirmed(now);
     uplink_.tick(now);
-    feed_uplink(now);
     send_messages(now);
+    feed_uplink(now);
     if (silence_.is_to_be_told(now))
         log::warning("{}; readings are kept and sent again", silence_text(keys_.up_topic));
     return std::min({*next_reading_, bus_deadline, uplink_.next_deadline()});
@@ -284,17 +283,21 @@ void Meter::trouble(const std::string& what, SteadyTime now)
     disk_trouble_ = what;
 }
 
+// No more than the bus takes, so that what is on its way, and not what waits here, is waited for.
 void Meter::feed_uplink(SteadyTime now)
 {
     try {
-        while (uplink_.room() > 0) {
+        while (unsent_.empty() && uplink_.room() > 0) {
             const auto rows = parts_.store.outbox(uplink_.after(), uplink_.room());
             uplink_.offer(rows, now);
+            send_messages(now);
             if (rows.empty())
                 break;
         }
-        if (uplink_.held_due(now))
+        if (uplink_.held_due(now)) {
             uplink_.offer_held(parts_.store.held(uplink_.held_after(), Uplink::held_at_once), now);
+            send_messages(now);
+        }
     } catch (const StoreError& failure) {
         uplink_.postpone_held(now);
         trouble(failure.what(), now);
@@ -318,7 +321,7 @@ void Meter::send_messages(SteadyTime now)
         unsent_.pop_front();
         silence_.sent(now);
     }
-    while (unsent_.size() > most_unsent) {
+    while (unsent_.size() > most.unsent) {
         unsent_
             .pop_front(); // what is lost here is sent again: readings until confirmed, a Hello until answered
     }

@@ -43,6 +43,19 @@ public:
         return condition_;
     } // in words, as of the last reading
 
+    struct Queues {
+        std::size_t in_flight = 0;
+        std::size_t unsent = 0;
+        std::size_t to_be_settled = 0; // confirmed or refused, and not on disk yet
+    };
+    static constexpr Queues most = {.in_flight = SendWindow::widest,
+                                    .unsent = 2 * SendWindow::widest,
+                                    .to_be_settled = 2 * Uplink::most_confirmed};
+    [[nodiscard]] Queues queues() const
+    {
+        return {uplink_.in_flight(), unsent_.size(), uplink_.confirmed().size() + uplink_.refused().size()};
+    }
+
 private:
     void take_in_bus_events(SteadyTime now);
     void take_in_token(const Received& received, SteadyTime now);

@@ -1,11 +1,13 @@
 // Sans-I/O: the meter's side of the sealed wire. Events and the time go in, messages to be sent come out;
 // sealing, the broker and the disk are the loop's business. Until its Hello is answered it sends nothing
 // else. Readings are in flight until confirmed or refused: sent again with jittered back-off (a PUBACK
-// promises nothing), at most `window` at once; the rest waits in the outbox, which the loop pages in by
-// room() and offer(). Memory is bounded by the window. One thread.
+// promises nothing), soon if a later one was answered before them. As many at once as SendWindow says; the rest
+// waits in the outbox, which the loop pages in by room() and offer(). Memory is bounded by the widest window. One
+// thread.
 #pragma once
 
 #include "meter-pi/meter_store.hpp"
+#include "meter-pi/send_window.hpp"
 #include "shared/backoff.hpp"
 #include "shared/reading.hpp"
 
@@ -22,15 +24,18 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 
 class Uplink {
 public:
-    static constexpr std::size_t window = 64;
+    static constexpr std::size_t page = 64; // outbox rows taken at once
     static constexpr std::chrono::seconds first_resend{5};
     static constexpr std::chrono::seconds slowest_resend{60};
+    static constexpr std::chrono::milliseconds overtaken_resend{
+        250}; // brokers keep the order, but for this long
     static constexpr std::chrono::hours held_resend{1};
     static constexpr std::chrono::seconds held_next{
         15}; // to the next few, or once the operator has accepted one
     static constexpr std::size_t held_at_once = 16;
-    static constexpr std::size_t most_confirmed =
-        1'000; // ranges between two commits, and as many refused; more are told again
+    // Ranges between two commits, and as many refused; more are told again. Holds a whole window beside those that ask
+    // for a commit.
+    static constexpr std::size_t most_confirmed = 2 * SendWindow::widest;
 
     struct Send {
         std::variant<Hello, Reading> message;
@@ -57,11 +62,13 @@ public:
 
     // What is to be done.
     [[nodiscard]] std::vector<Send> take_messages();
-    [[nodiscard]] std::size_t room() const; // how many outbox rows it would take now
+    [[nodiscard]] std::size_t room() const; // how many outbox rows it would take now, at most a page
     [[nodiscard]] const ReadingKey& after() const { return cursor_; }
     [[nodiscard]] bool held_due(SteadyTime now) const;
     [[nodiscard]] const ReadingKey& held_after() const { return held_cursor_; }
     [[nodiscard]] SteadyTime next_deadline() const;
+
+    [[nodiscard]] std::size_t in_flight() const { return in_flight_.size(); }
 
     // What the store is to forget or set aside; kept until the commit that does it is done.
     [[nodiscard]] const std::vector<Confirmation>& confirmed() const { return confirmed_; }
@@ -76,9 +83,17 @@ private:
         Reading reading;
         SteadyTime resend_at;
         Backoff backoff;
+        std::uint64_t sent_as = 0; // its place among all that was ever sent
+        bool overtaken = false;    // one that was sent later was answered
     };
+    using Flights = std::map<ReadingKey, InFlight>;
     void send(const Reading& reading, SteadyTime now);
+    void send_again(InFlight& flight, SteadyTime now);
+    void keep_oldest();
+    void note_if_full();
     void confirm(const Confirmation& confirmation, SteadyTime now);
+    void answered(Flights::iterator first, Flights::iterator end);
+    [[nodiscard]] bool is_confirmed(const ReadingKey& at) const;
 
     Hello hello_;
     std::uint64_t seed_;
@@ -86,10 +101,17 @@ private:
     bool greeted_ = false;
     SteadyTime hello_at_ = SteadyTime::max();
     Backoff hello_backoff_;
-    std::map<ReadingKey, InFlight> in_flight_;
-    ReadingKey cursor_;      // every outbox row up to here was offered
-    bool caught_up_ = false; // nothing lies behind the cursor
-    ReadingKey ahead_;       // the newest reading sent past the backlog on this connection
+    Flights in_flight_;
+    SendWindow window_;
+    std::uint64_t sent_ = 0;
+    std::uint64_t newest_answered_ = 0; // of what was sent
+    std::uint64_t sent_when_full_ = 0;  // up to here the window was what limited
+    std::uint64_t sent_at_loss_ = 0;    // what was sent up to here cannot narrow the window once more
+    std::size_t overtaken_ = 0;         // of those in flight
+    ReadingKey cursor_;                 // every outbox row up to here was offered
+    bool caught_up_ = false;            // nothing lies behind the cursor
+    ReadingKey ahead_;                  // the newest reading sent past the backlog on this connection
+    std::uint64_t ahead_sent_as_ = 0;
     SteadyTime held_at_ = SteadyTime::max();
     ReadingKey held_cursor_;           // every held row up to here was sent in this round
     std::vector<ReadingKey> held_out_; // the held ones sent last, unanswered

@@ -89,7 +89,7 @@ void Server::take_events(SteadyTime now)
 {
     for (BusEvent& event : parts_.bus.take()) {
         if (auto* message = std::get_if<Received>(&event)) {
-            if (waiting_.size() < most_waiting)
+            if (waiting_.size() < parts_.most.waiting)
                 waiting_.push_back(std::move(*message));
         } else if (const auto* loss = std::get_if<Disconnected>(&event)) {
             tell_disconnected(loss->reason, now);
@@ -188,7 +188,7 @@ void Server::publish()
     while (!outgoing_.empty() &&
            parts_.bus.publish(outgoing_.front().topic, outgoing_.front().payload, Retain::no))
         outgoing_.pop_front();
-    while (outgoing_.size() > most_outgoing)
+    while (outgoing_.size() > parts_.most.outgoing)
         outgoing_.pop_front();
 }
 

@@ -34,9 +34,12 @@ public:
     using SteadyTime = std::chrono::steady_clock::time_point;
 
     static constexpr std::chrono::seconds meters_checked_every{1};
-    static constexpr std::size_t most_waiting = 10'000;   // messages, while the ledger fails
-    static constexpr std::size_t most_outgoing = 100'000; // answers, while the bus is busy
 
+    struct Queues {
+        std::size_t waiting = 0;  // messages, while the ledger fails
+        std::size_t outgoing = 0; // answers, while the bus is busy
+    };
+    static constexpr Queues usual = {.waiting = 10'000, .outgoing = 100'000};
     struct Parts {
         MessageBus& bus;
         SqliteLedger& ledger;
@@ -44,6 +47,7 @@ public:
         std::function<std::vector<ServedMeter>()> new_meters; // those that it has not told of before
         std::function<void(const std::string& lines)> print;
         Detail detail = Detail::readings;
+        Queues most = usual;
     };
     Server(Parts parts, std::string broker, std::uint64_t seed); // `broker`: its name, for people
 
@@ -51,6 +55,7 @@ public:
     [[nodiscard]] SteadyTime turn(SteadyTime now, WallTime wall);
 
     [[nodiscard]] std::string_view condition() const; // a few words for whoever asks the service manager
+    [[nodiscard]] Queues queues() const { return {waiting_.size(), outgoing_.size()}; }
 
 private:
     void look_for_meters(SteadyTime now);

@@ -5,8 +5,6 @@
 namespace pulsemeter {
 namespace {
 
-constexpr const char* taken_over =
-    "another client took over our client id: give each program a configuration of its own";
 constexpr const char* older_broker =
     "the broker does not speak MQTT 5: set mqtt_version = \"3.1.1\" in [broker]";
 
@@ -68,8 +66,6 @@ std::string reason_5(int code, const BrokerSettings& settings)
         return "the broker shuts down";
     case 141:
         return "the broker heard nothing of us for too long";
-    case 142:
-        return taken_over;
     case 149:
         return "a packet was too large for the broker";
     case 151:

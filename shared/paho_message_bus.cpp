@@ -87,8 +87,18 @@ void PahoMessageBus::Impl::handle(const SubscribeFailed& failed, Time now)
 
 void PahoMessageBus::Impl::handle(const Lost& lost, Time now)
 {
-    if (lost.connection == number)
-        fail(now, lost.code == 0 ? "connection lost" : mqtt_reason(lost.code, settings));
+    constexpr int taken_over = 0x8e;
+    if (lost.connection != number)
+        return;
+    if (lost.code == 0) {
+        fail(now, "connection lost");
+    } else if (lost.code == taken_over) {
+        fail(now, fmt::format("another client took over our client id {}: give each program a user and a "
+                              "configuration of its own",
+                              client_id));
+    } else {
+        fail(now, mqtt_reason(lost.code, settings));
+    }
 }
 
 // The connection is good and others of its topics may be: no reason to end it, but one to be told.

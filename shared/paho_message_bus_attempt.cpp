@@ -16,6 +16,8 @@ namespace {
 using Time = std::chrono::steady_clock::time_point;
 
 constexpr std::chrono::seconds calm_after{10}; // a broker that accepts and drops us is no reason to hurry
+constexpr int suspicious_losses = 3;           // so soon, in a row
+constexpr std::chrono::minutes rival_told_every{10};
 
 bool is_tls(const BrokerSettings& settings)
 {
@@ -95,12 +97,31 @@ void PahoMessageBus::Impl::diagnose(Time now)
 
 void PahoMessageBus::Impl::fail(Time now, const std::string& reason)
 {
-    if (stage == Stage::ready && now - ready_since >= calm_after)
-        backoff.reset();
+    if (stage == Stage::ready)
+        note_loss(now);
     drop_connection();
     events.emplace_back(Disconnected{fmt::format("{}: {}", settings.url.text(), reason)});
     stage = Stage::waiting;
     deadline = now + backoff.next();
+}
+
+// Many brokers do not say why they end a connection. One that another client with our id has taken over is lost soon after
+// it is made, again and again.
+void PahoMessageBus::Impl::note_loss(Time now)
+{
+    if (now - ready_since >= calm_after) {
+        backoff.reset();
+        short_lived = 0;
+        return;
+    }
+    if (++short_lived < suspicious_losses || now < next_rival_told)
+        return;
+    next_rival_told = now + rival_told_every;
+    log::warning(
+        "{}: the connection was lost {} times in a row soon after it was made: another program may use the "
+        "client id {} (some brokers take the user name for it): give each program a user and a "
+        "configuration of its own, and see the broker's log",
+        settings.url.text(), short_lived, client_id);
 }
 
 // Paho looks up a name under the lock that destroying a client needs: then not this thread is to wait for it.

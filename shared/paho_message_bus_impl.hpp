@@ -36,6 +36,7 @@ struct PahoMessageBus::Impl {
     void diagnose(Time now);
     void fail(Time now, const std::string& reason);
     void drop_connection();
+    void note_loss(Time now);
     [[nodiscard]] bool may_hang() const;
     void become_ready(Time now);
     [[nodiscard]] std::string subscribing_to(const std::string& topic);
@@ -78,6 +79,8 @@ struct PahoMessageBus::Impl {
     BusInbox::Dropped dropped; // not yet told
     Time next_warning = Time::min();
     Time next_refusal_told = Time::min();
+    int short_lived = 0; // connections in a row that were lost soon after they were made
+    Time next_rival_told = Time::min();
 };
 
 } // namespace pulsemeter

@@ -135,14 +135,14 @@ class Terminal:
 
 
 class Broker:
-    """A mosquitto that keeps its port over restarts."""
+    """A mosquitto that keeps its port over restarts. `queues`: "deep", or "default", which drop what is too much."""
 
-    def __init__(self, case, persistent=False):
+    def __init__(self, case, persistent=False, queues="deep"):
         self.case, self.port, self.process = case, free_port(), None
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="broker-", dir=case.folder))
         self.config = self.folder / "mosquitto.conf"
         lines = [f"listener {self.port} 127.0.0.1", "allow_anonymous true", "log_dest stderr", "log_type all",
-                 "connection_messages true", "max_queued_messages 100000",
+                 "connection_messages true", *(["max_queued_messages 100000"] if queues == "deep" else []),
                  f"persistence {'true' if persistent else 'false'}", f"persistence_location {self.folder}/"]
         if os.geteuid() == 0:
             lines.append("user root")  # else it drops to a user who can't read this folder

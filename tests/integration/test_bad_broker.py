@@ -127,6 +127,8 @@ class Takeover(Case):
         # the row's limit is one a second, which Paho alone keeps; the back-off's waits add up to 7.75 s and more
         self.assertGreater(seconds, 1.5 * times, "it comes back too often")
         process.wait_err(r"connection lost|another client took over our client id")  # mosquitto 2.0.11 gives no reason
+        alarm = rf"another program may use the client id {client_id}"
+        self.assertEqual(len(process.wait_err(alarm)), 1)
 
     def port_to(self, broker, process):
         """Of the connection that the process has to the broker."""

@@ -11,7 +11,7 @@ import tempfile
 import time
 import unittest
 
-from harness import HEALS, ROOT, Case
+from harness import HEALS, ROOT, Case, rounds
 from many_meters import add_meters
 
 CLOCK = ROOT / "build" / "dev" / "tests" / "clock" / "libfast_clock.so"
@@ -44,7 +44,7 @@ class Clock:
 class Outage(Case):
     @unittest.skipUnless(CLOCK.exists(), f"{CLOCK} is not built (cmake --preset dev)")
     def test_D5_a_day_without_a_broker(self):
-        broker = self.broker()
+        broker = self.broker(queues="default")
         server = self.server(broker)
         hall, other = add_meters(server, ["hall", "other"])
         hall.configure(meter_interval_s=INTERVAL)
@@ -90,6 +90,43 @@ class Outage(Case):
         print(f"        {rows} readings of {(times[-1] - times[0]).total_seconds() / 3600:.1f} h kept in {seconds:.0f} s, "
               f"{disk / 1e6:.1f} MB of disk, {grown / 1e6:.1f} MB more memory; after reconnecting the total was equal in "
               f"{equal:.1f} s and every reading there in {healed:.1f} s")
+
+    @unittest.skipUnless(CLOCK.exists(), f"{CLOCK} is not built (cmake --preset dev)")
+    def test_D5_a_fleet_comes_back_at_once_to_a_broker_as_it_comes(self):
+        broker = self.broker(queues="default")
+        server = self.server(broker)
+        meters = add_meters(server, [f"meter-{n}" for n in range(rounds(4, 10))])
+        clock, folder = Clock(self.folder / "clock"), self.folder_without_a_disk()
+        server.run()
+        for meter in meters:
+            meter.configure(meter_interval_s=INTERVAL)
+            meter.state = folder / meter.name
+            meter.run(env={**self.environment, "LD_PRELOAD": str(CLOCK), "FAST_CLOCK": str(clock.path)})
+        for meter in meters:
+            meter.process.wait_out(CONFIRMED)
+        clock.run_fast()
+        broker.kill()
+        for meter in meters:
+            self.wait(lambda: time.sleep(0.5) or self.outbox_at_least(meter, rounds(1_000, DAY // INTERVAL)), "readings", 300,
+                      alive=meter.process)
+        clock.run_as_usual()
+        registers = {meter: meter.register() for meter in meters}
+        broker.start()
+        start = time.monotonic()
+        for meter, register in registers.items():
+            backlog = {(1, s) for s in range(1, register["sequence"] + 1)}
+            self.wait(lambda: time.sleep(0.2) or backlog <= set(server.rows(meter.name)), f"the backlog of {meter.name}",
+                      4 * HEALS, alive=meter.process)
+        healed = time.monotonic() - start
+        for meter in meters:
+            meter.process.stop()
+        rows = 0
+        for meter in meters:
+            register = self.wait_equal_totals(server, meter)
+            self.assertEqual(sorted(server.rows(meter.name)), [(1, s) for s in range(1, register["sequence"] + 1)])
+            rows += register["sequence"]
+        sent = len(re.findall(r"Received PUBLISH from pulsemeter-(?!server)", broker.log()))
+        print(f"        {rows} readings of {len(meters)} meters there {healed:.1f} s after the broker is, with {sent} messages")
 
     def outbox_at_least(self, meter, count):
         rows = meter.status()["outbox"]

@@ -41,6 +41,8 @@ public:
     Machine(const Machine&) = delete;
     Machine& operator=(const Machine&) = delete;
 
+    [[nodiscard]] virtual bool is_within_bounds() const = 0; // in memory
+
     // A start may fail: then the machine stays as it is and is started again later.
     virtual void start() = 0;
     virtual void turn() = 0;
@@ -95,6 +97,7 @@ public:
     void turn() override;
     [[nodiscard]] bool is_running() const override { return meter_ != nullptr; }
     [[nodiscard]] bool is_woken() const override { return bus_ && bus_->has_news(); }
+    [[nodiscard]] bool is_within_bounds() const override;
 
     void boot();                      // new boot id, uptime from 0
     void flash(std::uint64_t pulses); // the true meter's LED, whether anyone looks or not
@@ -152,6 +155,7 @@ public:
     void turn() override;
     [[nodiscard]] bool is_running() const override { return server_ != nullptr; }
     [[nodiscard]] bool is_woken() const override { return bus_ && bus_->has_news(); }
+    [[nodiscard]] bool is_within_bounds() const override;
 
     enum class Verdict : std::uint8_t { accept, discard, either };
     void resolve(const HeldReading& held, Verdict verdict);
@@ -162,6 +166,8 @@ public:
 
 private:
     class WitnessedLedger;
+    // Small enough to be reached.
+    static constexpr Server::Queues most{.waiting = 100, .outgoing = 100};
     void stop_program() override;
     [[nodiscard]] bool publishing(const Parcel& parcel);
 

@@ -161,6 +161,15 @@ void MeterMachine::turn()
     due = meter_->turn(clocks_.now);
 }
 
+bool MeterMachine::is_within_bounds() const
+{
+    if (!is_running())
+        return true;
+    const auto now = meter_->queues();
+    return now.in_flight <= Meter::most.in_flight && now.unsent <= Meter::most.unsent &&
+           now.to_be_settled <= Meter::most.to_be_settled;
+}
+
 void MeterMachine::edge(Level level, std::chrono::nanoseconds after)
 {
     line_time_ += after;
@@ -220,7 +229,7 @@ bool MeterMachine::publishing(const Parcel& parcel)
         throw Violation{id_.text() + " publishes what nobody can decode"};
     if (const auto* reading = std::get_if<Reading>(&*message))
         witness_.published(id_, *reading);
-    if (++published_in_turn_ > 3 * Uplink::window)
+    if (++published_in_turn_ > 4 * SendWindow::widest)
         throw Violation{id_.text() + " publishes without bounds"};
     return true;
 }

@@ -75,7 +75,7 @@ FAULTS = [
     Fault("believe an old State", "meter-pi/uplink.cpp",
           "        if (greeted_ || state->nonce != hello_.nonce)", "        if (greeted_)"),
     Fault("send once and trust the broker", "meter-pi/uplink.cpp",
-          "            messages_.push_back({flight.reading, false});\n", ""),
+          "    messages_.push_back({flight.reading, false});\n", ""),
     Fault("forget more than was confirmed", "meter-pi/sqlite_meter_store.cpp",
           "DELETE FROM outbox WHERE epoch = ? AND sequence BETWEEN ? AND ?",
           "DELETE FROM outbox WHERE epoch = ? AND (sequence > ? OR 1) AND sequence <= ?"),
@@ -88,6 +88,8 @@ FAULTS = [
           "std::holds_alternative<Accepted>(outcome)"),
     Fault("thin nothing", "meter-pi/sqlite_meter_store.cpp",
           "            if (rows >= impl_->limit)\n", "            if (rows >= impl_->limit && false)\n"),
+    Fault("let what waits for the ledger grow", "server/server.cpp",
+          "            if (waiting_.size() < parts_.most.waiting)\n", ""),
     Fault("merge confirmed ranges over a gap", "meter-pi/uplink.cpp",
           "confirmation.first.value <= known.last.value + 1", "confirmation.first.value <= known.last.value + 2"),
 ]

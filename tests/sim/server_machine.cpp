@@ -74,7 +74,8 @@ void ServerMachine::start()
                       .ledger = *ledger_,
                       .tariff = tariff_,
                       .new_meters = [meters = meters_]() mutable { return std::exchange(meters, {}); },
-                      .print = [](const std::string& /*lines*/) {}},
+                      .print = [](const std::string& /*lines*/) {},
+                      .most = most},
         "the world's broker", dice_.next());
     due = clocks_.now;
 }
@@ -89,6 +90,14 @@ void ServerMachine::stop_program()
 void ServerMachine::turn()
 {
     due = server_->turn(clocks_.now, wall());
+}
+
+bool ServerMachine::is_within_bounds() const
+{
+    if (!is_running())
+        return true;
+    const auto now = server_->queues();
+    return now.waiting <= most.waiting && now.outgoing <= most.outgoing;
 }
 
 void ServerMachine::resolve(const HeldReading& held, Verdict verdict)

@@ -225,6 +225,7 @@ void Witness::said_out_of_order(const MeterId& meter, const Reading& reading)
 {
     Truth& truth = of(meter);
     made(truth, reading);
+    truth.said_past.insert(reading);
     truth.rolled_back = true;
 }
 
@@ -238,6 +239,28 @@ void Witness::check_row(const MeterId& meter, const Reading& reading) const
         violated(describe(meter, reading) + " is in the ledger, and no meter has made it");
     if (reading.total.value > truth.highest.at(at(reading.source)))
         violated(describe(meter, reading) + " is above the meter's register");
+}
+
+// Between two neighbours whose totals fall already, as the operator wanted it, it may stand on either side of that.
+bool Witness::makes_total_fall(const Truth& truth, Rows::const_iterator row)
+{
+    const Reading& reading = row->second.reading;
+    const auto is_neighbour = [&](const auto& other) {
+        return other.first.epoch == reading.epoch && counts(other.second.standing);
+    };
+    const auto after = std::find_if(std::next(row), truth.rows.end(), is_neighbour);
+    const auto before = std::find_if(std::make_reverse_iterator(row), truth.rows.rend(), is_neighbour);
+    // One that the operator resolved while the disk failed may stand between them.
+    const auto is_unknown = [&](const Reading& other) {
+        return other.epoch == reading.epoch && !truth.rows.contains(key(other));
+    };
+    if (std::any_of(truth.perhaps.begin(), truth.perhaps.end(), is_unknown))
+        return false;
+    const bool is_below = before != truth.rows.rend() && reading.total < before->second.reading.total;
+    const bool is_above = after != truth.rows.end() && reading.total > after->second.reading.total;
+    const bool fell_before = before != truth.rows.rend() && after != truth.rows.end() &&
+                             before->second.reading.total > after->second.reading.total;
+    return fell_before ? is_below && is_above : is_below || is_above;
 }
 
 void Witness::appended(std::span<const IncomingReading> readings, std::span<const Appended> outcomes)
@@ -265,14 +288,7 @@ void Witness::appended(std::span<const IncomingReading> readings, std::span<cons
             violated(describe(meter, reading) + " counts twice");
         check_row(meter, reading);
         const auto row = truth.rows.emplace(key(reading), Row{reading, moment_}).first;
-        const bool first = row == truth.rows.begin();
-        const auto next = std::next(row);
-        const auto falls = [&](const Row& earlier, const Row& later) {
-            return earlier.reading.epoch == later.reading.epoch && earlier.standing == Standing::admitted &&
-                   later.standing == Standing::admitted && earlier.reading.total > later.reading.total;
-        };
-        if ((!first && falls(std::prev(row)->second, row->second)) ||
-            (next != truth.rows.end() && falls(row->second, next->second)))
+        if (makes_total_fall(truth, row))
             violated(describe(meter, reading) + " makes the total fall within its epoch");
     }
 }
@@ -355,7 +371,14 @@ void Witness::check_totals(SqliteLedger& ledger) const
         std::uint64_t consumed = 0;
         for (const ConsumedPulses& part : summary->consumption)
             consumed += part.pulses.value;
-        if (!truth.overruled && consumed > counted)
+        // One that was said past the register and came before the first of its epoch is where that begins then: whoever
+        // has the key may say so.
+        const bool is_misled =
+            std::any_of(truth.said_past.begin(), truth.said_past.end(), [&](const Reading& said) {
+                const auto row = truth.rows.find(key(said));
+                return row != truth.rows.end() && row->second.reading == said;
+            });
+        if (!truth.overruled && !is_misled && consumed > counted)
             violated(
                 fmt::format("{}: {} pulses are billed, {} were counted", meter.text(), consumed, counted));
         const auto is_newer = [&](const auto& row) {

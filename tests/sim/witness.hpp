@@ -63,13 +63,14 @@ public:
     [[nodiscard]] std::uint64_t readings_counted() const;
 
 private:
-    static constexpr std::size_t most_ranges = 1'000; // confirmations that a meter may keep in mind
+    static constexpr std::size_t most_ranges = 1'024; // confirmations that a meter may keep in mind
 
     struct Row {
         Reading reading;
         std::uint64_t moment = 0; // when it was taken in
         Standing standing = Standing::admitted;
     };
+    using Rows = std::map<ReadingKey, Row>;
     struct Attempt {
         StoreChange change; // without its spans
         std::vector<Confirmation> confirmed;
@@ -89,9 +90,10 @@ private:
         std::uint64_t started = 0;
         bool rolled_back = false;
         bool disk_changed = false;
-        bool overruled = false; // the operator accepted a reading after the disk was rolled back
+        std::set<Reading> said_past; // the register, under the meter's key
+        bool overruled = false;      // the operator accepted a reading after the disk was rolled back
 
-        std::map<ReadingKey, Row> rows;      // in the ledger
+        Rows rows;                           // in the ledger
         std::set<Reading> perhaps;           // what an append that failed may have left there
         std::set<ReadingKey> ever_confirmed; // by the server
     };
@@ -100,6 +102,7 @@ private:
     void check_row(const MeterId& meter, const Reading& reading) const;
     static void check_register(const MeterId& meter, Truth& truth, Source source,
                                const std::optional<StoredRegister>& found);
+    [[nodiscard]] static bool makes_total_fall(const Truth& truth, Rows::const_iterator row);
     static void made(Truth& truth, const Reading& reading);
 
     std::map<MeterId, Truth> truths_;

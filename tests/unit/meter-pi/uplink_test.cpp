@@ -3,6 +3,8 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <set>
+
 using namespace pulsemeter;
 using namespace std::chrono_literals;
 
@@ -149,16 +151,13 @@ BOOST_AUTO_TEST_CASE(D5_many_single_confirmations_ask_for_a_commit_and_replayed_
     for (std::uint64_t place = 1; place <= 2'000; ++place)
         backlog.push_back(reading(2 * place));
     Greeted meter(backlog);
-    std::size_t offered = Uplink::window;
     std::size_t confirmed = 0;
-    const auto confirm_next = [&] {
-        (void)meter.uplink.received(confirmation(2 * (confirmed + 1), 2 * (confirmed + 1)), start);
+    while (!meter.uplink.wants_commit() && confirmed < 1'000) {
         ++confirmed;
+        (void)meter.uplink.received(confirmation(2 * confirmed, 2 * confirmed), start);
+        const std::size_t offered = meter.uplink.after().sequence.value / 2;
         meter.uplink.offer(std::span(backlog).subspan(offered, meter.uplink.room()), start);
-        offered = std::min(backlog.size(), confirmed + Uplink::window);
-    };
-    while (!meter.uplink.wants_commit() && confirmed < 1'000)
-        confirm_next();
+    }
     BOOST_TEST(confirmed == Uplink::most_confirmed / 2);
     BOOST_TEST(meter.uplink.confirmed().size() == confirmed);
     meter.uplink.settled();
@@ -173,14 +172,14 @@ BOOST_AUTO_TEST_CASE(D5_a_backlog_goes_out_in_order_behind_a_window_and_the_newe
 {
     const auto backlog = readings(1, 200);
     Greeted meter(backlog);
-    BOOST_TEST(meter.sent().size() == Uplink::window);
+    Numbers seen = meter.sent();
+    BOOST_TEST(seen.size() == SendWindow::first);
     BOOST_TEST(meter.uplink.room() == 0U);
     meter.uplink.stored(reading(201), start);
     BOOST_TEST(meter.sent() == Numbers{201}, boost::test_tools::per_element());
 
-    std::vector<std::uint64_t> seen;
     for (std::uint64_t confirmed = 0; confirmed < 200;) {
-        const std::uint64_t upto = std::min<std::uint64_t>(confirmed + Uplink::window, 200);
+        const std::uint64_t upto = seen.back();
         (void)meter.uplink.received(confirmation(confirmed + 1, upto), start);
         confirmed = upto;
         if (meter.uplink.room() == 0)
@@ -191,25 +190,144 @@ BOOST_AUTO_TEST_CASE(D5_a_backlog_goes_out_in_order_behind_a_window_and_the_newe
         for (const auto sequence : meter.sent())
             seen.push_back(sequence);
     }
-    BOOST_TEST(seen.front() == Uplink::window + 1);
-    BOOST_TEST(seen.back() == 200U); // 201 is out already and is only waited for
+    BOOST_TEST(seen.size() == 200U); // 201 is out already and is only waited for
+    BOOST_TEST(seen.back() == 200U);
     BOOST_TEST(std::is_sorted(seen.begin(), seen.end()));
     meter.uplink.tick(start + 6s);
     BOOST_TEST(meter.sent() == Numbers{201}, boost::test_tools::per_element());
+}
+
+// A meter whose outbox has no end, and a way that answers each round trip.
+struct Backlog : Greeted {
+    SteadyTime now = start;
+
+    void feed()
+    {
+        while (uplink.room() > 0) {
+            const auto next = uplink.after().sequence.value + 1;
+            uplink.offer(readings(next, next + uplink.room() - 1), now);
+        }
+    }
+    // What one round trip brings: all that is sent is confirmed but what `is_lost`.
+    template <typename IsLost>
+    std::size_t round_trip(IsLost is_lost)
+    {
+        uplink.tick(now);
+        feed();
+        const Numbers numbers = sent();
+        now += 50ms;
+        for (const auto number : numbers)
+            if (!is_lost(number))
+                (void)uplink.received(confirmation(number, number), now);
+        uplink.settled();
+        return numbers.size();
+    }
+    std::size_t round_trip()
+    {
+        return round_trip([](std::uint64_t) { return false; });
+    }
+    explicit Backlog() : Greeted(std::span<const Reading>{}) { reconnect(); }
+    void reconnect()
+    {
+        uplink.disconnected();
+        uplink.connected(now);
+    }
+};
+
+BOOST_AUTO_TEST_CASE(D5_the_window_doubles_each_round_trip_while_all_goes_well)
+{
+    Backlog meter;
+    std::size_t expected = SendWindow::first;
+    for (int trip = 0; trip < 20; ++trip, expected = std::min(2 * expected, SendWindow::widest))
+        BOOST_TEST(meter.round_trip() == expected);
+}
+
+BOOST_AUTO_TEST_CASE(D5_the_window_is_halved_at_a_loss_and_grows_slowly_from_there)
+{
+    Backlog meter;
+    for (int trip = 0; trip < 10; ++trip)
+        (void)meter.round_trip();
+    BOOST_TEST(meter.round_trip() == SendWindow::widest);
+    std::set<std::uint64_t> lost;
+    (void)meter.round_trip([&](std::uint64_t number) { // of a queue that ran over, the last
+        return number % 3 == 0 && lost.insert(number).second;
+    });
+    Numbers again;
+    for (const SteadyTime end = meter.now + 1s; meter.now < end;)
+        (void)meter.round_trip([&](std::uint64_t number) {
+            if (lost.contains(number))
+                again.push_back(number);
+            return false;
+        });
+    BOOST_TEST(again.size() == lost.size()); // each once, and soon
+    std::size_t now_out = meter.round_trip();
+    BOOST_TEST(now_out >= SendWindow::widest / 2);
+    BOOST_TEST(now_out < SendWindow::widest / 2 + 25);
+    BOOST_TEST(meter.round_trip() == now_out + 1);
+}
+
+BOOST_AUTO_TEST_CASE(D5_who_is_not_answered_at_all_sends_little_and_a_new_connection_begins_small)
+{
+    Backlog meter;
+    for (int trip = 0; trip < 10; ++trip)
+        (void)meter.round_trip();
+    std::size_t sent = 0;
+    for (const SteadyTime end = meter.now + 1h; meter.now < end; meter.now += 50ms)
+        sent += meter.round_trip([](std::uint64_t) { return true; });
+    BOOST_TEST(sent < 2 * SendWindow::widest); // a few of them once a minute or so, the others not again
+    meter.reconnect();
+    BOOST_TEST(meter.round_trip() == SendWindow::first);
+    BOOST_TEST(meter.round_trip() == 2 * SendWindow::first);
+}
+
+BOOST_AUTO_TEST_CASE(D5_few_readings_do_not_widen_what_was_never_tried)
+{
+    Greeted meter;
+    for (std::uint64_t sequence = 1; sequence <= 1'000; ++sequence) {
+        meter.uplink.stored(reading(sequence), start);
+        (void)meter.uplink.received(confirmation(sequence, sequence), start);
+        meter.uplink.settled();
+    }
+    meter.uplink.disconnected();
+    meter.uplink.connected(start);
+    BOOST_TEST(meter.uplink.room() == SendWindow::first);
+}
+
+// A server that was away while the broker was not: its first answer, to the newest reading, is a sign for the others.
+BOOST_AUTO_TEST_CASE(D5_an_answer_to_the_newest_brings_the_backlog_at_once)
+{
+    const auto backlog = readings(1, 100);
+    Greeted meter(backlog);
+    for (auto now = start; now < start + 1h; now += 1s)
+        meter.uplink.tick(now);
+    (void)meter.sent();
+    meter.uplink.stored(reading(101), start + 1h);
+    (void)meter.sent();
+    (void)meter.uplink.received(confirmation(101, 101), start + 1h);
+    meter.uplink.tick(start + 1h);
+    meter.uplink.tick(start + 1h + Uplink::overtaken_resend);
+    BOOST_TEST(meter.sent() == (Numbers{1, 2, 3, 4}), boost::test_tools::per_element());
+    (void)meter.uplink.received(confirmation(1, 4), start + 2h);
+    BOOST_TEST((meter.uplink.after() == ReadingKey{Epoch{1}, Sequence{4}}));
+    BOOST_TEST(meter.uplink.room() == 2 * SendWindow::narrowest);
 }
 
 BOOST_AUTO_TEST_CASE(D6_a_lost_connection_sends_again_what_was_on_its_way)
 {
     Greeted meter;
     meter.uplink.stored(reading(1), start);
+    meter.uplink.stored(reading(2), start);
     (void)meter.sent();
+    (void)meter.uplink.received(confirmation(1, 1), start);
     meter.uplink.disconnected();
-    meter.uplink.stored(reading(2), start + 10s);
+    meter.uplink.stored(reading(3), start + 10s);
     meter.uplink.tick(start + 1h);
     BOOST_TEST(meter.sent().empty());
     BOOST_TEST((meter.uplink.next_deadline() == SteadyTime::max()));
     meter.uplink.connected(start + 1h);
-    BOOST_TEST(meter.sent() == (Numbers{1, 2}), boost::test_tools::per_element());
+    BOOST_TEST((meter.uplink.after() == ReadingKey{}));
+    meter.uplink.offer(readings(1, 3), start + 1h); // the disk has not forgotten the first one yet
+    BOOST_TEST(meter.sent() == (Numbers{2, 3}), boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(I3_a_refused_reading_is_set_aside_and_sent_again_every_hour)

@@ -174,7 +174,7 @@ BOOST_FIXTURE_TEST_CASE(what_waits_for_a_full_disk_is_bounded, QuietWorld)
 {
     ledger.full = true;
     const Received reading = sealed(1, 48);
-    for (std::size_t count = 0; count < Server::most_waiting + 1; ++count)
+    for (std::size_t count = 0; count < Server::usual.waiting + 1; ++count)
         arrive(reading);
     arrive(sealed(2, 49));
     (void)turn();
