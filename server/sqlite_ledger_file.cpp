@@ -130,14 +130,6 @@ INSERT INTO open_day
     SELECT life, (measured + delay) / 86400000, min(sequence), max(sequence) FROM reading GROUP BY 1, 2;
 )";
 
-std::optional<FileId> identify(const std::string& file)
-{
-    struct stat status {};
-    if (::stat(file.c_str(), &status) != 0)
-        return std::nullopt;
-    return FileId{status.st_dev, status.st_ino};
-}
-
 SQLite::Database open(const std::filesystem::path& file, LedgerAccess access)
 {
     if (file != ":memory:") {
@@ -192,6 +184,14 @@ void bring_up_to_date(SQLite::Database& database)
 
 } // namespace
 
+std::optional<FileId> identify(const std::filesystem::path& file)
+{
+    struct stat status {};
+    if (::stat(file.c_str(), &status) != 0)
+        return std::nullopt;
+    return FileId{status.st_dev, status.st_ino};
+}
+
 LedgerFile::LedgerFile(const std::filesystem::path& file, LedgerAccess access, LastUse last_use)
     : database_(open(file, access))
 {
@@ -210,8 +210,11 @@ LedgerFile::LedgerFile(const std::filesystem::path& file, LedgerAccess access, L
 
 bool LedgerFile::is_in_place() const
 {
-    return std::all_of(files_.begin(), files_.end(),
-                       [](const auto& each) { return identify(each.first) == each.second; });
+    int has_moved = 0; // the open file itself: `files_` may be younger than it
+    sqlite3_file_control(database_.getHandle(), nullptr, SQLITE_FCNTL_HAS_MOVED, &has_moved);
+    return has_moved == 0 && std::all_of(files_.begin(), files_.end(), [](const auto& each) {
+               return identify(each.first) == each.second;
+           });
 }
 
 void LedgerFile::check(const std::filesystem::path& file, LedgerAccess access)
