@@ -258,7 +258,7 @@ SqliteLedger::SqliteLedger(const std::filesystem::path& file, LedgerAccess acces
     : impl_(std::make_unique<Impl>(Impl{file, access, std::nullopt, LastUse::clean}))
 {
     try {
-        impl_->file.emplace(file, access, LastUse::clean);
+        impl_->open();
     } catch (const SQLite::Exception& failure) {
         if (is_for_the_operator(failure))
             throw UsageError(explain(file, failure));

@@ -121,6 +121,12 @@ public:
     [[nodiscard]] LedgerAudit verify(const std::optional<AuditKey>& key,
                                      const std::optional<AuditHead>& expected = std::nullopt);
 
+    // Another file lies at its path: from then on it fails at all it is asked for.
+    [[nodiscard]] bool was_replaced() const;
+    // Runs `swap` while nobody can commit to this ledger. Who has it open finds it replaced afterwards, before anything
+    // more is committed.
+    void while_nobody_writes(const std::function<void()>& swap);
+
     // A copy of this moment, mode 0600, also while others write. UsageError if the file exists.
     void copy_to(const std::filesystem::path& file);
     // This ledger was put back: what the meters send next shows what it lacks.

@@ -45,6 +45,22 @@ void SqliteLedger::copy_to(const std::filesystem::path& file)
     });
 }
 
+bool SqliteLedger::was_replaced() const
+{
+    return impl_->was_replaced();
+}
+
+void SqliteLedger::while_nobody_writes(const std::function<void()>& swap)
+{
+    impl_->run([&swap](LedgerFile& open) {
+        const SQLite::Transaction lock(open.database(), SQLite::TransactionBehavior::IMMEDIATE);
+        if (!open.is_in_place())
+            throw SQLite::Exception("it was moved, replaced or removed meanwhile");
+        swap();
+        return true;
+    });
+}
+
 void SqliteLedger::note_restored(WallTime now)
 {
     impl_->write([now](LedgerFile& file) {

@@ -16,14 +16,6 @@ namespace {
 
 constexpr int patience_ms = 10'000; // for another process that writes
 
-std::optional<FileId> identify(const std::string& file)
-{
-    struct stat status {};
-    if (::stat(file.c_str(), &status) != 0)
-        return std::nullopt;
-    return FileId{status.st_dev, status.st_ino};
-}
-
 SQLite::Database open(const std::filesystem::path& file, LedgerAccess access)
 {
     if (file != ":memory:") {
@@ -45,6 +37,14 @@ SQLite::Database open(const std::filesystem::path& file, LedgerAccess access)
 
 } // namespace
 
+std::optional<FileId> identify(const std::filesystem::path& file)
+{
+    struct stat status {};
+    if (::stat(file.c_str(), &status) != 0)
+        return std::nullopt;
+    return FileId{status.st_dev, status.st_ino};
+}
+
 LedgerFile::LedgerFile(const std::filesystem::path& file, LedgerAccess access, LastUse last_use)
     : database_(open(file, access))
 {
@@ -63,8 +63,11 @@ LedgerFile::LedgerFile(const std::filesystem::path& file, LedgerAccess access, L
 
 bool LedgerFile::is_in_place() const
 {
-    return std::all_of(files_.begin(), files_.end(),
-                       [](const auto& each) { return identify(each.first) == each.second; });
+    int has_moved = 0; // the open file itself: `files_` may be younger than it
+    sqlite3_file_control(database_.getHandle(), nullptr, SQLITE_FCNTL_HAS_MOVED, &has_moved);
+    return has_moved == 0 && std::all_of(files_.begin(), files_.end(), [](const auto& each) {
+               return identify(each.first) == each.second;
+           });
 }
 
 void LedgerFile::check(const std::filesystem::path& file, LedgerAccess access)

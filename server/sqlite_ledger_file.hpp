@@ -20,6 +20,7 @@ namespace pulsemeter {
 enum class LastUse : std::uint8_t { clean, failed };
 
 using FileId = std::pair<dev_t, ino_t>;
+[[nodiscard]] std::optional<FileId> identify(const std::filesystem::path& file); // nothing: there is none
 
 // Of one epoch and day of receipt.
 struct NewRows {
@@ -62,7 +63,7 @@ private:
 
     SQLite::Database database_;
     std::map<const char*, SQLite::Statement> statements_;
-    std::vector<std::pair<std::string, FileId>> files_; // none when it is only read
+    std::vector<std::pair<std::filesystem::path, FileId>> files_; // none when it is only read
 };
 
 // "the ledger FILE is damaged (…): restore it from a backup"

@@ -5,6 +5,8 @@
 #include "server/packed_reading.hpp"
 #include "server/sqlite_ledger_file.hpp"
 
+#include <fmt/core.h>
+
 #include <optional>
 #include <stdexcept>
 
@@ -87,16 +89,35 @@ struct SqliteLedger::Impl {
     LedgerAccess access;
     std::optional<LedgerFile> file;
     LastUse last_use = LastUse::clean;
+    std::optional<FileId> opened = std::nullopt; // the first time
+
+    // `restore` put another ledger there: what this one is used with (keys, settings) may not fit it.
+    [[nodiscard]] bool was_replaced() const
+    {
+        const auto there = identify(path);
+        return opened && there && there != opened;
+    }
+
+    void open()
+    {
+        const auto before = identify(path);
+        file.emplace(path, access, last_use);
+        last_use = LastUse::clean;
+        if (!opened)
+            opened = before ? before : identify(path); // there was none, and it was made
+        if (was_replaced()) {
+            file.reset();
+            throw std::runtime_error(fmt::format("the ledger {} was replaced by another one", path.string()));
+        }
+    }
 
     // Runs `body` on an open file. A failure closes it, so that the next call starts from what the disk holds.
     template <typename Body>
     auto run(const Body& body) -> decltype(body(*file))
     {
         try {
-            if (!file) {
-                file.emplace(path, access, last_use);
-                last_use = LastUse::clean;
-            }
+            if (!file)
+                open();
             return body(*file);
         } catch (const SQLite::Exception& failure) {
             last_use = LastUse::failed;
@@ -128,7 +149,10 @@ struct SqliteLedger::Impl {
         return run([&body](LedgerFile& open) {
             const SQLite::Transaction transaction(open.database());
             open.boots.clear();
-            return body(open);
+            auto result = body(open);
+            if (!open.is_in_place())
+                throw SQLite::Exception("it was moved, replaced or removed while it was in use");
+            return result;
         });
     }
 };

@@ -84,14 +84,6 @@ bool write_all(int descriptor, std::string_view content)
     return true;
 }
 
-// So that a name in the folder survives a power cut too.
-void sync_folder(const std::filesystem::path& folder)
-{
-    const Descriptor descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (descriptor.get() < 0 || ::fsync(descriptor.get()) != 0)
-        throw failure(folder, errno, "the folder could not be written to disk");
-}
-
 std::filesystem::path folder_of(const std::filesystem::path& path)
 {
     return path.has_parent_path() ? path.parent_path() : ".";
@@ -188,6 +180,13 @@ private:
 };
 
 } // namespace
+
+void sync_folder(const std::filesystem::path& folder)
+{
+    const Descriptor descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (descriptor.get() < 0 || ::fsync(descriptor.get()) != 0)
+        throw failure(folder, errno, "the folder could not be written to disk");
+}
 
 FolderLock::FolderLock(const std::filesystem::path& folder, std::string_view program) : descriptor_(-1)
 {

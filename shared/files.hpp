@@ -25,6 +25,9 @@ private:
 // made or written to.
 void make_private_folder(const std::filesystem::path& folder);
 
+// So that the names in it survive a power cut.
+void sync_folder(const std::filesystem::path& folder);
+
 // The whole file. Throws UsageError if it is missing, is no regular file, or is larger than 1 MiB.
 [[nodiscard]] std::string read_file(const std::filesystem::path& path);
 

@@ -32,12 +32,46 @@ void check(const DataFolder& backup)
     (void)SqliteLedger(backup.ledger(), LedgerAccess::read).head();
 }
 
+// All that takes long or may fail, in a folder beside: what is left to do then are renames.
+class Prepared {
+public:
+    Prepared(const DataFolder& backup, const DataFolder& target) : folder_(target.path() / "restoring")
+    {
+        std::filesystem::remove_all(folder_.path()); // of one that was cut off
+        make_private_folder(folder_.path());
+        SqliteLedger(backup.ledger(), LedgerAccess::read).copy_to(folder_.ledger());
+        SqliteLedger(folder_.ledger(), LedgerAccess::write).note_restored(wall_time());
+        write_secret_file(folder_.settings(), read_file(backup.settings()), Existing::refuse);
+        write_secret_file(folder_.keystore(), read_secret_file(backup.keystore()), Existing::refuse);
+    }
+    ~Prepared()
+    {
+        std::error_code ignored;
+        std::filesystem::remove_all(folder_.path(), ignored);
+    }
+    Prepared(const Prepared&) = delete;
+    Prepared& operator=(const Prepared&) = delete;
+
+    void move_to(const DataFolder& target) const
+    {
+        std::filesystem::rename(folder_.ledger(), target.ledger());
+        std::filesystem::rename(folder_.settings(), target.settings());
+        std::filesystem::rename(folder_.keystore(), target.keystore()); // last, as in init
+        sync_folder(target.path());
+    }
+
+private:
+    DataFolder folder_;
+};
+
 // What the folder holds is not deleted. Nothing if it holds nothing.
 std::optional<std::filesystem::path> set_aside(const DataFolder& folder, WallTime now)
 {
     std::string time = utc_text(now);
     std::replace(time.begin(), time.end(), ':', '-'); // the name is to be usable on every file system
-    const std::filesystem::path aside = folder.path() / ("replaced-" + time);
+    std::filesystem::path aside = folder.path() / ("replaced-" + time);
+    for (int more = 2; std::filesystem::exists(std::filesystem::symlink_status(aside)); ++more)
+        aside = folder.path() / fmt::format("replaced-{}-{}", time, more);
     std::optional<std::filesystem::path> made;
     // The keystore first: from then on the folder says that it is incomplete.
     for (const auto& file : {folder.keystore(), folder.settings(), folder.ledger(),
@@ -51,7 +85,50 @@ std::optional<std::filesystem::path> set_aside(const DataFolder& folder, WallTim
         }
         std::filesystem::rename(file, aside / file.filename());
     }
+    if (made)
+        sync_folder(*made);
     return made;
+}
+
+// Nothing if a server runs on the folder.
+std::optional<FolderLock> lock_unless_served(const DataFolder& folder)
+{
+    try {
+        return std::optional<FolderLock>(std::in_place, folder.path(), "meter-server");
+    } catch (const UsageError& held) {
+        return std::nullopt;
+    }
+}
+
+// Nobody commits meanwhile: what a server that runs has confirmed is in the ledger that is set aside, and what it confirms
+// next is in the new one.
+std::optional<std::filesystem::path> replace(const DataFolder& folder, const Prepared& prepared)
+{
+    std::optional<std::filesystem::path> aside;
+    const auto swap = [&] {
+        aside = set_aside(folder, wall_time());
+        prepared.move_to(folder);
+    };
+    const auto lock = lock_unless_served(folder);
+    std::optional<SqliteLedger> old;
+    try {
+        if (std::filesystem::exists(folder.ledger()))
+            old.emplace(folder.ledger(), LedgerAccess::write);
+    } catch (const std::exception& damaged) { // which may be the reason for all this
+        if (!lock) {
+            throw UsageError(fmt::format("{}; a server runs on {}: stop it first", damaged.what(),
+                                         folder.path().string()));
+        }
+    }
+    if (old) {
+        old->while_nobody_writes(swap);
+    } else if (lock) {
+        swap();
+    } else {
+        throw UsageError(
+            fmt::format("{} has no ledger, and a server runs there: stop it first", folder.path().string()));
+    }
+    return aside;
 }
 
 ExitCode restore(const RestoreOptions& options)
@@ -63,18 +140,11 @@ ExitCode restore(const RestoreOptions& options)
     std::error_code ignored;
     if (std::filesystem::equivalent(folder.path(), backup.path(), ignored))
         throw UsageError(fmt::format("{} can't be restored from itself", folder.path().string()));
-    const FolderLock lock(folder.path(), "meter-server");
 
-    const auto aside = set_aside(folder, wall_time());
-    SqliteLedger(backup.ledger(), LedgerAccess::read).copy_to(folder.ledger());
-    SqliteLedger ledger(folder.ledger(), LedgerAccess::write);
-    ledger.note_restored(wall_time());
-    write_secret_file(folder.settings(), read_file(backup.settings()), Existing::refuse);
-    write_secret_file(folder.keystore(), read_secret_file(backup.keystore()),
-                      Existing::refuse); // last, as in init
-
-    const auto head = ledger.head();
-    print(fmt::format("{} is restored; its head: {}\n{}Next: meter-server verify, then meter-server run.\n",
+    const auto aside = replace(folder, Prepared(backup, folder));
+    const auto head = SqliteLedger(folder.ledger(), LedgerAccess::read).head();
+    print(fmt::format("{} is restored; its head: {}\n{}Next: meter-server verify, and meter-server run if it "
+                      "does not run; a running one goes on with it.\n",
                       folder.path().string(), head ? text(*head) : "none, no day is sealed",
                       aside ? fmt::format("What was there before is in {}.\n", aside->string()) : ""));
     return ExitCode::done;
@@ -87,7 +157,7 @@ void add_restore(CLI::App& parent, Action& action)
     auto options = std::make_shared<RestoreOptions>();
     CLI::App* command = parent.add_subcommand(
         "restore",
-        "Put a backup in the place of a folder whose server does not run; what was there is set aside");
+        "Put a backup in the place of a folder, also beside a running server; what was there is set aside");
     command->add_option("--from", options->from, "The folder that backup made")
         ->option_text("DIR")
         ->required();

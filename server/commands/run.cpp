@@ -27,12 +27,6 @@ struct RunOptions {
     bool verbose = false;
 };
 
-Keystore open_keystore(const DataFolder& folder, const std::optional<std::filesystem::path>& password_file)
-{
-    const crypto::SecretText password = obtain_password(password_file);
-    return Keystore::open(folder.keystore(), password.text());
-}
-
 // Tells of each meter once, also of those that `meter add` brings while the server runs.
 class NewMeters {
 public:
@@ -78,31 +72,43 @@ void print_if_possible(const std::string& lines)
     }
 }
 
-ExitCode run(const RunOptions& options)
-{
-    const DataFolder folder = initialised_folder(options.data);
-    const ServerSettings settings = read_server_settings(folder.settings());
-    Keystore keystore = open_keystore(folder, options.password_file);
-    const FolderLock lock(folder.path(), "meter-server");
-    SqliteLedger ledger(folder.ledger(), LedgerAccess::write);
+// What stays when a backup is restored under the running server.
+struct Running {
+    const DataFolder& folder;
+    const crypto::SecretText& password;
+    Detail detail;
+    EventLoop& loop;
+    ServiceManager& service;
+};
 
-    EventLoop loop;
-    loop.stop_on_enter();
+enum class End : std::uint8_t { stopped, restored };
+
+End serve(const Running& running)
+{
+    const auto& [folder, password, detail, loop, service] = running;
+    // First, since a restore that comes later shows in it.
+    SqliteLedger ledger(folder.ledger(), LedgerAccess::write);
+    const ServerSettings settings = read_server_settings(folder.settings());
+    Keystore keystore = Keystore::open(folder.keystore(), password.text());
     PahoMessageBus bus(settings.broker, random_client_id(), random_number(), [&loop] { loop.wake(); });
     Server server({.bus = bus,
                    .ledger = ledger,
                    .tariff = settings.tariff,
                    .new_meters = NewMeters(keystore),
                    .print = print_if_possible,
-                   .detail = options.verbose ? Detail::envelopes : Detail::readings},
+                   .detail = detail},
                   settings.broker.url.text(), random_number());
     if (keystore.meters().empty())
         log::warning("no meter yet: meter-server meter add ID --out FILE");
     DaySealer sealer(ledger, keystore.audit_key());
-    ServiceManager service;
     Watchdog watchdog(service);
     service.ready();
+    const auto is_restored = [&] { return ledger.was_replaced() && folder.initialised(); };
     while (!loop.stop_requested()) {
+        if (is_restored()) {
+            bus.close();
+            return End::restored;
+        }
         const auto due = server.turn(std::chrono::steady_clock::now(), wall_time());
         const auto seal_due = sealer.turn(std::chrono::steady_clock::now(), wall_time());
         service.status(server.condition());
@@ -112,6 +118,23 @@ ExitCode run(const RunOptions& options)
     service.stopping();
     bus.close();
     log::info("ended");
+    return End::stopped;
+}
+
+ExitCode run(const RunOptions& options)
+{
+    const DataFolder folder = initialised_folder(options.data);
+    (void)read_server_settings(folder.settings()); // before a password is asked for in vain
+    const crypto::SecretText password = obtain_password(options.password_file);
+    const FolderLock lock(folder.path(), "meter-server");
+    EventLoop loop;
+    loop.stop_on_enter();
+    ServiceManager service;
+    const Running running{folder, password, options.verbose ? Detail::envelopes : Detail::readings, loop,
+                          service};
+    while (serve(running) == End::restored)
+        log::warning("{} was restored from a backup: going on with its ledger, keys and settings",
+                     folder.path().string());
     return ExitCode::done;
 }
 

@@ -3,7 +3,7 @@ import re
 import shutil
 
 import ledger_rows
-from harness import Case, Server
+from harness import Case, Server, rounds
 from wire import Keys, Peer, reading
 
 DAY = 86_400_000
@@ -77,7 +77,6 @@ class Audit(Case):
         self.assert_refused(self.server_.command("backup", "--out", backup), 2, "exists already")
         self.send(range(16, 31))  # confirmed, forgotten by the meter, not in the backup
 
-        self.assert_refused(self.server_.command("restore", "--from", backup), 2, "is in use by meter-server")
         self.server_.process.kill()
         shutil.rmtree(self.server_.data)  # the disk is gone
         restored = self.server_.command("restore", "--from", backup, check=True)
@@ -102,6 +101,52 @@ class Audit(Case):
         kept = Server(self, self.broker_, initialise=False, data=aside)
         self.assertEqual(kept.status()["total_pulses"], 155)
         self.assertEqual(self.server_.status()["total_pulses"], 75)
+
+    def test_a_backup_is_restored_under_a_running_server_which_goes_on_with_it(self):
+        self.seal_yesterday()
+        running = self.server_.process
+        self.send(range(11, 16))
+        backup = self.folder / "backup"
+        head = head_of(self.server_.command("backup", "--out", backup, check=True).stdout)
+        self.send(range(16, 31))  # confirmed, forgotten by the meter, not in the backup
+        added = Keys.of(self.server_.add("cellar"))  # nor is this one
+        other = Peer(self, self.peer.tap, added)
+        self.server_.process.wait_err("meter cellar: waiting")
+        other.hello()
+        other.send(reading(1, 1, 0))
+        other.wait_confirmed([(1, 1)])
+
+        restored = self.server_.command("restore", "--from", backup, check=True)
+        self.assertEqual(head_of(restored.stdout), head)
+        running.wait_err("was restored from a backup: going on with its ledger, keys and settings")
+        running.wait_err("connected to mqtt", count=2)
+        self.peer.hello()
+        self.send([31, 32])
+        self.assertTrue(running.running())
+        status = self.server_.status()
+        self.assertEqual(status["total_pulses"], 160)
+        self.assertEqual(status["gaps"], [{"epoch": 1, "first": 16, "last": 30}])
+        self.assertEqual(sorted(self.server_.rows()), [(1, s) for s in [*range(1, 16), 31, 32]])  # none is invented
+        self.assertIsNone(self.server_.status("cellar"), "a meter that the backup does not know")
+        self.assertEqual(self.verify("--expect", head).returncode, 0)
+        aside = next(self.server_.data.glob("replaced-*"))
+        self.assertIn(str(aside), restored.stdout)
+        kept = Server(self, self.broker_, initialise=False, data=aside)
+        self.assertEqual(kept.status()["total_pulses"], 150)
+        self.assertEqual(kept.status("cellar")["total_pulses"], 0)
+        self.assertEqual(kept.command("verify", "--password-file", self.server_.password_file).returncode, 0)
+
+        # Whenever it happens, what is confirmed afterwards is in the ledger that lies there.
+        for time in range(rounds(3, 30)):
+            first = 40 + 100 * time
+            self.peer.send(reading(1, first, 5 * first))
+            self.server_.command("restore", "--from", backup, check=True)
+            connected = len(running.wait_err("was restored from a backup", count=time + 2))
+            running.wait_err("connected to mqtt", count=connected + 1)
+            self.peer.hello()
+            self.send(range(first + 1, first + 20))
+            self.assertGreaterEqual(set(self.server_.rows()), {(1, s) for s in range(first + 1, first + 20)})
+        running.stop()
 
     def test_what_is_no_backup_is_refused_and_nothing_is_touched(self):
         self.server_.run()

@@ -10,6 +10,8 @@
 #include <csignal>
 #include <fstream>
 #include <iterator>
+#include <optional>
+#include <thread>
 
 namespace pulsemeter {
 namespace {
@@ -231,18 +233,56 @@ BOOST_FIXTURE_TEST_CASE(D2_a_ledger_that_vanished_confirms_nothing_and_is_not_re
     BOOST_TEST(!std::filesystem::exists(file));
 }
 
-BOOST_FIXTURE_TEST_CASE(D2_a_ledger_that_was_replaced_is_opened_anew_before_anything_is_confirmed, OnDisk)
+// Not even by opening it: its keys are others than what this one is used with.
+BOOST_FIXTURE_TEST_CASE(D2_a_ledger_that_was_replaced_confirms_nothing_more, OnDisk)
 {
     SqliteLedger ledger(file, LedgerAccess::create);
     append(ledger, sample(1, 1, 0));
+    BOOST_TEST(!ledger.was_replaced());
     const auto aside = folder.path() / "aside";
-    for (const std::string suffix : {"", "-wal", "-shm"})
-        std::filesystem::rename(file.string() + suffix, aside.string() + suffix);
-    (void)SqliteLedger(file, LedgerAccess::create);
-    check_throws_naming<std::runtime_error>(file, [&] { append(ledger, sample(1, 1, 0)); });
-    BOOST_TEST(is_accepted(append(ledger, sample(1, 1, 0)).outcome));
-    SqliteLedger beside(file, LedgerAccess::read);
-    BOOST_TEST(all_readings(beside).size() == 1U);
+    SqliteLedger(file, LedgerAccess::write).while_nobody_writes([&] {
+        for (const std::string suffix : {"", "-wal", "-shm"})
+            std::filesystem::rename(file.string() + suffix, aside.string() + suffix);
+        (void)SqliteLedger(file, LedgerAccess::create);
+    });
+    BOOST_TEST(ledger.was_replaced());
+    for (int time = 0; time < 2; ++time) {
+        check_throws_naming<std::runtime_error>(file, [&] { append(ledger, sample(1, 1, 0)); });
+        check_throws_naming<std::runtime_error>(file,
+                                                [&] { (void)ledger.state_for(kitchen, Source::measured); });
+    }
+    SqliteLedger beside(file, LedgerAccess::write);
+    BOOST_TEST(all_readings(beside).empty());
+    BOOST_TEST(is_accepted(append(beside, sample(1, 1, 0)).outcome));
+    SqliteLedger old(aside, LedgerAccess::read);
+    BOOST_TEST(all_readings(old).size() == 1U);
+}
+
+// A commit is either in the ledger before it is replaced, or does not happen.
+BOOST_FIXTURE_TEST_CASE(D2_nobody_commits_while_a_ledger_is_replaced, OnDisk)
+{
+    SqliteLedger ledger(file, LedgerAccess::create);
+    append(ledger, sample(1, 1, 0));
+    std::optional<std::thread> other;
+    bool failed = false;
+    SqliteLedger(file, LedgerAccess::write).while_nobody_writes([&] {
+        other.emplace([&] {
+            try {
+                append(ledger, sample(1, 2, 0));
+            } catch (const std::runtime_error&) {
+                failed = true;
+            }
+        });
+        std::this_thread::sleep_for(
+            std::chrono::milliseconds(50)); // that it comes to the lock; it may as well come later
+        for (const std::string suffix : {"", "-wal", "-shm"})
+            std::filesystem::rename(file.string() + suffix, (folder.path() / "aside").string() + suffix);
+        (void)SqliteLedger(file, LedgerAccess::create);
+    });
+    other->join();
+    BOOST_TEST(failed);
+    SqliteLedger old(folder.path() / "aside", LedgerAccess::read);
+    BOOST_TEST(all_readings(old).size() == 1U);
 }
 
 BOOST_FIXTURE_TEST_CASE(D2_a_log_that_vanished_is_noticed_and_nothing_confirmed_is_lost, OnDisk)
