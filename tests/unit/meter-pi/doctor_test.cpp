@@ -188,7 +188,8 @@ BOOST_AUTO_TEST_CASE(a_refused_topic_is_no_refused_login)
 {
     World world;
     world.bus.events.emplace_back(Disconnected{"mqtt://broker.example: topic " + world.keys.down_topic +
-                                               ": the broker does not allow it"});
+                                                   ": the broker does not allow it",
+                                               Loss::all_topics_refused});
     auto findings = world.findings();
     BOOST_TEST(is(findings.at("login"), Health::well));
     BOOST_TEST(is(findings.at("topics"), Health::wrong));
