@@ -36,7 +36,7 @@ BrokerFigures asked(MessageBus& bus, EventLoop& loop)
         loop.wait_until(std::min(bus.tick(steady_clock::now()), end));
         for (const BusEvent& event : bus.take()) {
             if (const auto* loss = std::get_if<Disconnected>(&event)) {
-                if (loss->loss == Loss::connection)
+                if (loss->loss != Loss::all_topics_refused)
                     throw std::runtime_error(loss->reason);
                 figures.note_refusal(); // it works, and took us in
                 return figures;

@@ -214,6 +214,17 @@ class Refusals(PrivateCase):
         self.refused(server, meter, "does not speak TLS on this port", "mqtt://")
         self.assertNotIn("New client connected", self.broker_.log())
 
+    def test_A1_a_url_without_tls_at_a_port_for_it(self):
+        self.private_broker(tls=True)
+        self.url = self.url.replace("mqtts://", "mqtt://")
+        for version, words in (("5", "if it is an older one, set mqtt_version"), ("3.1.1", "if it is no MQTT broker, correct")):
+            with self.subTest(version):
+                server, meter = self.both(version)
+                self.refused(server, meter, f"ends the connection at once: {words}",
+                             "; if it wants TLS, let the url begin with mqtts://")
+                server.process.stop()
+                meter.process.stop()
+
     def test_A1_nothing_older_than_tls_1_2(self):
         self.ca_()
         cert, key = self.ca.self_signed("old", RSA_KEY)
