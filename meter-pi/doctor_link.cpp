@@ -23,8 +23,9 @@ Time now()
 
 struct Heard {
     bool connected = false;
-    std::string loss;   // why the connection failed or ended
-    std::string denial; // why the broker does not pass on what we say
+    std::string loss;            // why the connection failed or ended
+    bool topics_refused = false; // … and it was good but for them
+    std::string denial;          // why the broker does not pass on what we say
     std::optional<State> state;
 };
 
@@ -84,8 +85,11 @@ private:
             heard.connected = true;
         } else if (const auto* loss = std::get_if<Disconnected>(&event)) {
             heard.loss = loss->reason;
+            heard.topics_refused = loss->loss != Loss::connection;
         } else if (const auto* denied = std::get_if<PublishDenied>(&event)) {
             heard.denial = denied->reason;
+        } else if (const auto* unheard = std::get_if<SubscribeDenied>(&event)) {
+            heard.denial = unheard->reason;
         } else if (const auto* received = std::get_if<Received>(&event);
                    received->payload.size() == sealed_size) {
             const auto opened = open_.open(received->payload);
@@ -173,8 +177,7 @@ std::vector<Finding> link(const MeterSettings& settings, const Hello& hello, Mes
     Conversation conversation(settings, hello, bus, loop);
     const Heard heard = conversation.hold(patience);
     bus.close();
-    const bool topic_refused = heard.loss.find("topic " + conversation.down_topic()) != std::string::npos;
-    const Reached reached = heard.connected || topic_refused ? Reached::broker : Reached::nobody;
+    const Reached reached = heard.connected || heard.topics_refused ? Reached::broker : Reached::nobody;
     std::vector<Finding> findings{tls(settings.broker, reached)};
     if (reached == Reached::broker) {
         findings.push_back(well("login", "the broker takes us in"));
@@ -197,7 +200,7 @@ std::vector<Finding> link(const MeterSettings& settings, const Hello& hello, Mes
                 : server(heard));
         return findings;
     }
-    if (topic_refused) {
+    if (heard.topics_refused) {
         findings.push_back(wrong("topics", heard.loss));
     } else {
         findings.push_back(not_looked_at("topics", "not logged in"));

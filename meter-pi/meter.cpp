@@ -98,6 +98,8 @@ void Meter::take_in_bus_events(SteadyTime now)
             silence_.ended();
         } else if (const auto* denied = std::get_if<PublishDenied>(&event)) {
             log::warning("{}", denied->reason);
+        } else if (const auto* unheard = std::get_if<SubscribeDenied>(&event)) {
+            log::warning("{}", unheard->reason);
         } else {
             take_in_token(std::get<Received>(event), now);
         }

@@ -74,7 +74,7 @@ std::string BrokerFigures::json(const std::string& broker) const
     nlohmann::ordered_json sys = nlohmann::ordered_json::object();
     for (const auto& [topic, value] : values_)
         sys[topic] = value;
-    const nlohmann::ordered_json all{{"broker", broker}, {"sys", std::move(sys)}};
+    const nlohmann::ordered_json all{{"broker", broker}, {"sys_refused", refused_}, {"sys", std::move(sys)}};
     return all.dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 

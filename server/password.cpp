@@ -142,12 +142,10 @@ SecretText ask_quietly(std::string_view question)
     }
 }
 
-std::string without_line_end(std::string text)
+std::string read_line_of(const std::filesystem::path& file)
 {
-    if (!text.empty() && text.back() == '\n')
-        text.pop_back();
-    if (!text.empty() && text.back() == '\r') // an editor on Windows
-        text.pop_back();
+    std::string text = read_secret_file(file);
+    text.resize(without_line_end(text).size());
     return text;
 }
 
@@ -164,9 +162,9 @@ std::optional<std::filesystem::path> credential()
 std::optional<std::string> password_without_terminal(const std::optional<std::filesystem::path>& file)
 {
     if (file)
-        return without_line_end(read_secret_file(*file));
+        return read_line_of(*file);
     if (const auto path = credential())
-        return without_line_end(read_secret_file(*path));
+        return read_line_of(*path);
     if (!terminal_is_there()) {
         throw UsageError(
             "no terminal to ask for the password: say --password-file FILE (mode 0600), or give the "

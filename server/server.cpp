@@ -95,6 +95,8 @@ void Server::take_events(SteadyTime now)
             tell_disconnected(loss->reason, now);
         } else if (const auto* denied = std::get_if<PublishDenied>(&event)) {
             log::warning("{}", denied->reason);
+        } else if (const auto* unheard = std::get_if<SubscribeDenied>(&event)) {
+            log::warning("{}; all other meters are heard", unheard->reason);
         } else {
             tell_connected(now);
         }

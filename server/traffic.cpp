@@ -121,6 +121,8 @@ std::optional<std::string> why_no_filter(std::string_view text)
 {
     if (text.empty() || text.size() > longest_filter)
         return fmt::format("1 to {} bytes are wanted", longest_filter);
+    if (text.starts_with("$share/"))
+        return "a shared subscription would take messages away from those who share it";
     for (std::string_view rest = text; !rest.empty(); rest.remove_prefix(harmless_length(rest))) {
         if (harmless_length(rest) == 0)
             return "UTF-8 without control characters is wanted";

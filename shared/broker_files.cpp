@@ -25,8 +25,7 @@ std::string read_broker_password(const BrokerSettings& settings)
         return "";
     try {
         std::string password = read_secret_file(settings.password_file);
-        if (password.ends_with('\n'))
-            password.pop_back();
+        password.resize(without_line_end(password).size());
         if (password.empty()) {
             throw UsageError(fmt::format("{}: is empty: write the broker's password into it",
                                          settings.password_file.string()));

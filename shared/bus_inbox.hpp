@@ -31,6 +31,7 @@ struct OpenFailed {
 };
 struct Subscribed {
     ConnectionNumber connection;
+    std::string topic;
 };
 struct SubscribeFailed {
     ConnectionNumber connection;

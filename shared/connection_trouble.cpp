@@ -58,10 +58,10 @@ std::string why_tls_failed(const BrokerAddress& address, const BrokerSettings& s
 
 std::string why_broken_off(const BrokerSettings& settings)
 {
-    std::string text = "the broker ends the connection at once: ";
+    std::string text = "the broker ends the connection at once: if ";
     text += settings.version == MqttVersion::v5
-                ? "if it is an older one, set mqtt_version = \"3.1.1\" in [broker]"
-                : "is it one?";
+                ? "it is an older one, set mqtt_version = \"3.1.1\" in [broker]"
+                : "it is no MQTT broker, correct host and port in url";
     if (settings.url.transport == Transport::plain)
         text += "; if it wants TLS, let the url begin with mqtts://";
     return text;

@@ -247,6 +247,15 @@ std::string read_secret_file(const std::filesystem::path& path)
     return read_file(path, Readers::owner_only);
 }
 
+std::string_view without_line_end(std::string_view text)
+{
+    if (text.ends_with('\n'))
+        text.remove_suffix(1);
+    if (text.ends_with('\r')) // an editor on Windows
+        text.remove_suffix(1);
+    return text;
+}
+
 void write_secret_file(const std::filesystem::path& path, std::string_view content, Existing existing)
 {
     {

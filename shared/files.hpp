@@ -34,6 +34,9 @@ void sync_folder(const std::filesystem::path& folder);
 // As read_file, and UsageError if group or others may read it (remedy: chmod 600).
 [[nodiscard]] std::string read_secret_file(const std::filesystem::path& path);
 
+// Of a file that holds one line: without the one line end at its end, be it one of Windows.
+[[nodiscard]] std::string_view without_line_end(std::string_view text);
+
 enum class Existing { replace, refuse };
 // Mode 0600 from the first byte; written beside, fsynced, moved into place, folder fsynced. UsageError if the
 // folder cannot be written to, or if the file exists and Existing::refuse was said (it is untouched then).

@@ -12,9 +12,15 @@
 
 namespace pulsemeter {
 
-struct Connected {}; // and every subscription acknowledged: answers will arrive
+struct Connected {}; // and every subscription answered, one at least granted (if there is any)
+enum class Loss : std::uint8_t {
+    connection,
+    all_topics_refused, // the broker took us in, and lets us hear nothing that we asked for
+    topic_not_taken     // … or ended the connection over a topic, or says that there can't be such a one
+};
 struct Disconnected {
     std::string reason;
+    Loss loss = Loss::connection;
 }; // for people: names what failed; once per loss or failed attempt
 struct Received {
     std::string topic;
@@ -25,7 +31,11 @@ struct Received {
 struct PublishDenied {
     std::string reason;
 }; // for people: names the topic. The connection is good, and others of its topics may be. MQTT 5 only
-using BusEvent = std::variant<Connected, Disconnected, Received, PublishDenied>;
+struct SubscribeDenied {
+    std::string reason;
+}; // for people: names the topic, and how many more there are. Others were granted, so the connection is good. Told at
+    // most once a minute, while such a topic is tried again
+using BusEvent = std::variant<Connected, Disconnected, Received, PublishDenied, SubscribeDenied>;
 
 enum class Retain : bool { no, yes };
 
@@ -34,7 +44,8 @@ public:
     virtual ~MessageBus() = default;
 
     // QoS 1. Remembered and subscribed again at every connect; on a live connection at once. The same topic twice
-    // is one subscription. A topic that the broker refuses is a Disconnected that says so.
+    // is one subscription. A topic that the broker refuses is asked for again every minute; if it refuses all, that
+    // is a Disconnected.
     virtual void subscribe(const std::string& topic) = 0;
 
     // QoS 1, never blocks. False: not connected, or too many publishes are outstanding; nothing was sent then.

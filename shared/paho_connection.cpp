@@ -117,7 +117,10 @@ struct PahoConnection::Impl : mqtt::callback {
 
     struct SubscribeListener : mqtt::iaction_listener {
         explicit SubscribeListener(Impl& impl) : owner(impl) {}
-        void on_success(const mqtt::token&) override { owner.inbox.push(Subscribed{owner.number}); }
+        void on_success(const mqtt::token& token) override
+        {
+            owner.inbox.push(Subscribed{owner.number, (*token.get_topics())[0]});
+        }
         void on_failure(const mqtt::token& token) override
         {
             const int code = failure_code(token);

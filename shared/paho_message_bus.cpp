@@ -59,7 +59,8 @@ void PahoMessageBus::Impl::handle(const Opened& opened, Time now)
     stage = Stage::subscribing;
     deadline = now + answers_within;
     unacknowledged = 0;
-    for (const auto& topic : topics) {
+    for (auto& [topic, subscription] : topics) {
+        subscription = {};
         const std::string trouble = subscribing_to(topic);
         if (!trouble.empty()) {
             fail(now, trouble);
@@ -72,17 +73,82 @@ void PahoMessageBus::Impl::handle(const Opened& opened, Time now)
 
 void PahoMessageBus::Impl::handle(const Subscribed& subscribed, Time now)
 {
-    if (subscribed.connection != number)
-        return;
-    --unacknowledged;
-    if (stage == Stage::subscribing && unacknowledged == 0)
-        become_ready(now);
+    if (subscribed.connection == number)
+        take_answer(subscribed.topic, {Answer::granted}, now);
 }
 
 void PahoMessageBus::Impl::handle(const SubscribeFailed& failed, Time now)
 {
     if (failed.connection == number)
-        fail(now, fmt::format("topic {}: {}", failed.topic, topic_reason(failed.code, settings)));
+        take_answer(failed.topic, {Answer::refused, failed.code}, now);
+}
+
+// One forbidden topic is no reason to lose the others.
+void PahoMessageBus::Impl::take_answer(const std::string& topic, Subscription subscription, Time now)
+{
+    --unacknowledged;
+    const Subscription before = std::exchange(topics[topic], subscription);
+    if (before.answer == Answer::refused && subscription.answer == Answer::granted)
+        log::info("{}: topic {}: the broker grants it now", settings.url.text(), topic);
+    if (stage == Stage::subscribing && unacknowledged > 0)
+        return;
+    if (all_topics_refused()) {
+        fail(now, refused_topics(),
+             is_about_the_topic(subscription.code) ? Loss::topic_not_taken : Loss::all_topics_refused);
+        return;
+    }
+    if (stage == Stage::subscribing)
+        become_ready(now);
+    tell_refused_topics(now);
+}
+
+bool PahoMessageBus::Impl::all_topics_refused() const
+{
+    return std::all_of(topics.begin(), topics.end(),
+                       [](const auto& each) { return each.second.answer == Answer::refused; });
+}
+
+// The first one with its reason, and how many more; empty if there is none.
+std::string PahoMessageBus::Impl::refused_topics() const
+{
+    const auto is_refused = [](const auto& each) { return each.second.answer == Answer::refused; };
+    const auto first = std::find_if(topics.begin(), topics.end(), is_refused);
+    if (first == topics.end())
+        return "";
+    const auto more = std::count_if(std::next(first), topics.end(), is_refused);
+    return fmt::format("topic {}{}: {}", first->first, more == 0 ? "" : fmt::format(" and {} more", more),
+                       topic_reason(first->second.code, settings));
+}
+
+void PahoMessageBus::Impl::tell_refused_topics(Time now)
+{
+    const std::string refused = refused_topics();
+    if (refused.empty())
+        return;
+    refused_topics_due = std::min(refused_topics_due, now + refused_topics_again_after);
+    if (now < next_refused_topic_told)
+        return;
+    events.emplace_back(SubscribeDenied{fmt::format("{}: {}", settings.url.text(), refused)});
+    next_refused_topic_told = now + between_warnings;
+}
+
+// Somebody may have mended the broker's access list, and need not restart anything for it.
+Time PahoMessageBus::Impl::try_refused_topics_again(Time now)
+{
+    if (now < refused_topics_due)
+        return std::min(deadline, refused_topics_due);
+    refused_topics_due = Time::max();
+    for (const auto& [topic, subscription] : topics) {
+        if (subscription.answer != Answer::refused)
+            continue;
+        refused_topics_due = now + refused_topics_again_after;
+        const std::string trouble = subscribing_to(topic);
+        if (!trouble.empty()) {
+            fail(now, trouble);
+            break;
+        }
+    }
+    return std::min(deadline, refused_topics_due);
 }
 
 void PahoMessageBus::Impl::handle(const Lost& lost, Time now)
@@ -90,14 +156,17 @@ void PahoMessageBus::Impl::handle(const Lost& lost, Time now)
     constexpr int taken_over = 0x8e;
     if (lost.connection != number)
         return;
+    const bool over_a_topic =
+        stage == Stage::subscribing && (lost.code == 0 || is_about_the_topic(lost.code));
+    const Loss loss = over_a_topic ? Loss::topic_not_taken : Loss::connection;
     if (lost.code == 0) {
-        fail(now, "connection lost");
+        fail(now, "connection lost", loss);
     } else if (lost.code == taken_over) {
         fail(now, fmt::format("another client took over our client id {}: give each program a user and a "
                               "configuration of its own",
                               client_id));
     } else {
-        fail(now, mqtt_reason(lost.code, settings));
+        fail(now, mqtt_reason(lost.code, settings), loss);
     }
 }
 
@@ -143,9 +212,8 @@ PahoMessageBus::~PahoMessageBus()
 
 void PahoMessageBus::subscribe(const std::string& topic)
 {
-    if (std::find(impl_->topics.begin(), impl_->topics.end(), topic) != impl_->topics.end())
+    if (!impl_->topics.emplace(topic, Impl::Subscription{}).second)
         return;
-    impl_->topics.push_back(topic);
     if (impl_->stage != Impl::Stage::subscribing && impl_->stage != Impl::Stage::ready)
         return;
     const std::string trouble = impl_->subscribing_to(topic);
@@ -173,7 +241,8 @@ Time PahoMessageBus::tick(Time now)
     impl_->process(now);
     if (now >= impl_->deadline)
         impl_->time_out(now);
-    return std::min(impl_->deadline, impl_->warn_of_dropped(now));
+    const Time again = impl_->try_refused_topics_again(now);
+    return std::min(again, impl_->warn_of_dropped(now));
 }
 
 void PahoMessageBus::close()

@@ -95,12 +95,12 @@ void PahoMessageBus::Impl::diagnose(Time now)
     }
 }
 
-void PahoMessageBus::Impl::fail(Time now, const std::string& reason)
+void PahoMessageBus::Impl::fail(Time now, const std::string& reason, Loss loss)
 {
     if (stage == Stage::ready)
         note_loss(now);
     drop_connection();
-    events.emplace_back(Disconnected{fmt::format("{}: {}", settings.url.text(), reason)});
+    events.emplace_back(Disconnected{fmt::format("{}: {}", settings.url.text(), reason), loss});
     stage = Stage::waiting;
     deadline = now + backoff.next();
 }
@@ -128,6 +128,7 @@ void PahoMessageBus::Impl::note_loss(Time now)
 void PahoMessageBus::Impl::drop_connection()
 {
     ++number;
+    refused_topics_due = Time::max();
     if (!connection || !may_hang()) {
         connection.reset();
         return;

@@ -8,6 +8,7 @@
 #include "shared/paho_connection.hpp"
 #include "shared/paho_message_bus.hpp"
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,7 +20,13 @@ struct PahoMessageBus::Impl {
     static constexpr std::chrono::milliseconds first_wait{500};
     static constexpr std::chrono::seconds longest_wait{30};
     static constexpr std::chrono::seconds answers_within{10}; // of the broker, to whatever it is asked
+    static constexpr std::chrono::minutes refused_topics_again_after{1};
     enum class Stage { waiting, looking_up, connecting, diagnosing, subscribing, ready, closed };
+    enum class Answer { none, granted, refused };
+    struct Subscription { // of the present connection
+        Answer answer = Answer::none;
+        int code = 0; // why it was refused
+    };
 
     Impl(const BrokerSettings& broker, std::string id, std::uint64_t seed, std::function<void()> wake)
         : settings(broker),
@@ -34,12 +41,17 @@ struct PahoMessageBus::Impl {
     void connect(Time now);
     void connect_to_next_or_fail(Time now, const std::string& reason);
     void diagnose(Time now);
-    void fail(Time now, const std::string& reason);
+    void fail(Time now, const std::string& reason, Loss loss = Loss::connection);
     void drop_connection();
     void note_loss(Time now);
     [[nodiscard]] bool may_hang() const;
     void become_ready(Time now);
     [[nodiscard]] std::string subscribing_to(const std::string& topic);
+    void take_answer(const std::string& topic, Subscription subscription, Time now);
+    void tell_refused_topics(Time now);
+    [[nodiscard]] bool all_topics_refused() const;
+    [[nodiscard]] std::string refused_topics() const;
+    [[nodiscard]] Time try_refused_topics_again(Time now); // answers the next deadline
 
     // Takes in what the other threads reported; whether anything but messages was among it.
     bool process(Time now);
@@ -61,7 +73,7 @@ struct PahoMessageBus::Impl {
     const std::string client_id;
     Backoff backoff;
     std::shared_ptr<BusInbox> inbox; // shared with the thread that looks up a name, which may hang for long
-    std::vector<std::string> topics;
+    std::map<std::string, Subscription> topics;
     std::vector<BusEvent> events;
     std::size_t messages = 0; // among the events
 
@@ -75,12 +87,14 @@ struct PahoMessageBus::Impl {
     ConnectionNumber number = 0;
     std::unique_ptr<PahoConnection> connection;
     std::size_t unacknowledged = 0; // subscriptions
+    Time refused_topics_due = Time::max();
 
     BusInbox::Dropped dropped; // not yet told
     Time next_warning = Time::min();
     Time next_refusal_told = Time::min();
     int short_lived = 0; // connections in a row that were lost soon after they were made
     Time next_rival_told = Time::min();
+    Time next_refused_topic_told = Time::min();
 };
 
 } // namespace pulsemeter

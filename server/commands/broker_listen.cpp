@@ -47,8 +47,16 @@ std::optional<Traffic> known_traffic(const DataFolder& folder, const BrokerListe
     return traffic;
 }
 
-void listen(MessageBus& bus, EventLoop& loop, std::optional<Traffic>& traffic, const std::string& what)
+std::string quoted(const std::string& filter)
 {
+    constexpr std::size_t longest_shown = 200;
+    return "\"" + escaped(filter.substr(0, longest_shown)) + "\"";
+}
+
+void listen(MessageBus& bus, EventLoop& loop, std::optional<Traffic>& traffic, const std::string& filter,
+            const std::string& url)
+{
+    bool was_taken = false;
     auto next_trouble_told = steady_clock::time_point::min();
     while (!loop.stop_requested()) {
         loop.wait_until(bus.tick(steady_clock::now()));
@@ -58,12 +66,18 @@ void listen(MessageBus& bus, EventLoop& loop, std::optional<Traffic>& traffic, c
                 lines += traffic ? traffic->line(*message, wall_time())
                                  : Traffic::sealed_line(*message, wall_time());
             } else if (const auto* loss = std::get_if<Disconnected>(&event)) {
+                if (loss->loss == Loss::topic_not_taken && !was_taken) {
+                    throw UsageError(
+                        fmt::format("the broker does not take the filter {} ({}): name another one",
+                                    quoted(filter), loss->reason));
+                }
                 if (steady_clock::now() >= next_trouble_told) {
                     log::warning("{}; trying again", loss->reason);
                     next_trouble_told = steady_clock::now() + trouble_told_every;
                 }
             } else if (std::holds_alternative<Connected>(event)) {
-                log::info("listening to {}; Enter or Ctrl-C ends", what);
+                was_taken = true;
+                log::info("listening to {} on {}; Enter or Ctrl-C ends", filter, url);
             }
         }
         if (!lines.empty())
@@ -74,10 +88,9 @@ void listen(MessageBus& bus, EventLoop& loop, std::optional<Traffic>& traffic, c
 ExitCode broker_listen(const BrokerListenOptions& options)
 {
     if (const auto why = why_no_filter(options.filter)) {
-        throw UsageError(
-            fmt::format("\"{}\" is no topic filter: {}; # is everything, house/+/power one level of "
-                        "any name",
-                        escaped(options.filter.substr(0, 200)), *why));
+        throw UsageError(fmt::format(
+            "{} is no topic filter for this: {}; # is everything, house/+/power one level of any name",
+            quoted(options.filter), *why));
     }
     const DataFolder folder = initialised_folder(options.data);
     const BrokerSettings settings = read_server_settings(folder.settings()).broker;
@@ -87,7 +100,7 @@ ExitCode broker_listen(const BrokerListenOptions& options)
     loop.stop_on_enter();
     PahoMessageBus bus(settings, random_client_id(), random_number(), [&loop] { loop.wake(); });
     bus.subscribe(options.filter);
-    listen(bus, loop, traffic, fmt::format("{} on {}", options.filter, settings.url.text()));
+    listen(bus, loop, traffic, options.filter, settings.url.text());
     bus.close();
     return ExitCode::done;
 }

@@ -35,8 +35,12 @@ BrokerFigures asked(MessageBus& bus, EventLoop& loop)
     while (!loop.stop_requested() && steady_clock::now() < end) {
         loop.wait_until(std::min(bus.tick(steady_clock::now()), end));
         for (const BusEvent& event : bus.take()) {
-            if (const auto* loss = std::get_if<Disconnected>(&event))
-                throw std::runtime_error(loss->reason);
+            if (const auto* loss = std::get_if<Disconnected>(&event)) {
+                if (loss->loss != Loss::all_topics_refused)
+                    throw std::runtime_error(loss->reason);
+                figures.note_refusal(); // it works, and took us in
+                return figures;
+            }
             if (std::holds_alternative<Connected>(event))
                 end = steady_clock::now() + figures_within;
             if (const auto* message = std::get_if<Received>(&event))
@@ -60,6 +64,11 @@ ExitCode broker_status(const BrokerStatusOptions& options)
 
     if (options.json) {
         print(figures.json(url));
+    } else if (figures.refused()) {
+        print(
+            fmt::format("connected to {}, which keeps its $SYS figures to itself: its access list forbids us "
+                        "to read $SYS/#\n",
+                        url));
     } else if (figures.empty()) {
         print(fmt::format(
             "connected to {}, which gives no $SYS figures (not every broker has them, or lets everybody "

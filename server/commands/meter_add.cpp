@@ -31,9 +31,12 @@ struct MeterAddOptions {
     std::optional<std::string> up_topic;
     std::optional<std::string> down_topic;
     std::optional<std::string> broker;
-    std::string username;
-    std::filesystem::path mqtt_password_file;
-    TlsFiles tls;
+    std::optional<std::string> username; // and what follows: of the meter's [broker]
+    std::optional<std::string> mqtt_password_file;
+    std::optional<std::string> ca_file;
+    std::optional<std::string> ca_folder;
+    std::optional<std::string> client_cert;
+    std::optional<std::string> client_key;
     std::filesystem::path out;
     std::optional<std::filesystem::path> password_file;
 };
@@ -85,15 +88,15 @@ crypto::MasterKey chosen_key(const std::optional<std::filesystem::path>& file)
 {
     if (!file)
         return crypto::MasterKey::random();
+    if (file->empty())
+        throw UsageError("--key-file: the file's name is empty");
     const crypto::SecretText content(read_secret_file(*file));
-    std::string_view line = content.text();
-    line = line.substr(0, line.find_last_not_of("\r\n") + 1);
-    if (auto key = crypto::MasterKey::parse(line))
+    if (auto key = crypto::MasterKey::parse(without_line_end(content.text())))
         return *std::move(key);
-    throw UsageError(
-        fmt::format("{}: holds no Fernet key: one line of 44 characters of base64url is wanted, as the "
-                    "Python programs have it",
-                    file->string())); // never quoted: it is a secret
+    throw UsageError(fmt::format(
+        "--key-file: {}: holds no Fernet key: one line of 44 characters of base64url is wanted, as the "
+        "Python programs have it",
+        file->string())); // never quoted: it is a secret
 }
 
 // Asked before the password is, so that nobody types it in vain. What decides is Keystore::add and the refusal to write
@@ -140,22 +143,58 @@ void write_file_and_key(Keystore& keystore, const MeterEntry& meter, const crypt
     }
 }
 
+BrokerUrl url_of_the_meter(const BrokerSettings& of_the_server, const MeterAddOptions& options)
+{
+    if (!options.broker)
+        return of_the_server.url;
+    try {
+        return BrokerUrl::parse(*options.broker);
+    } catch (const UsageError& error) {
+        throw UsageError(fmt::format("--broker: {}", error.what()));
+    }
+}
+
+// As meter-pi will read it in the file that is to be written. A UsageError names the option that was taken in last.
+void read_as_the_meter_does(const BrokerSettings& broker, const char* option, const MeterAddOptions& options)
+{
+    const MeterFile file{.id = parse_meter_id(options.id), .key = "(not looked at)", .broker = broker};
+    try {
+        (void)read_broker(ConfigFile::parse(text(file), options.out).table("broker"));
+    } catch (const UsageError& error) {
+        throw UsageError(fmt::format("{}: meter-pi would refuse the file: {}", option, error.what()));
+    }
+}
+
 // The URL is the server's unless another is given; name and files are the meter's own and lie on the Pi.
 BrokerSettings broker_of_the_meter(const BrokerSettings& of_the_server, const MeterAddOptions& options)
 {
-    BrokerSettings broker{.url = options.broker ? BrokerUrl::parse(*options.broker) : of_the_server.url,
+    BrokerSettings broker{.url = url_of_the_meter(of_the_server, options),
                           .version = of_the_server.version,
-                          .username = options.username,
-                          .password_file = options.mqtt_password_file,
-                          .tls = options.tls};
-    const TlsFiles& tls = broker.tls;
-    const bool any_tls = !(tls.ca_file.empty() && tls.ca_folder.empty() && tls.client_cert.empty());
-    if (any_tls && broker.url.transport != Transport::tls) {
+                          .username = options.username.value_or("")};
+    if ((options.ca_file || options.ca_folder || options.client_cert) &&
+        broker.url.transport != Transport::tls) {
         throw UsageError(
             fmt::format("--broker-ca-file, --broker-ca-folder and --broker-client-cert are for TLS, and "
                         "{} has none: say --broker mqtts://HOST[:PORT], or leave them out",
                         broker.url.text()));
     }
+    const auto check = [&](const char* option, const std::optional<std::string>& given) {
+        if (given && given->empty())
+            throw UsageError(fmt::format("{}: is empty: leave the option out if there is none", option));
+        if (given)
+            read_as_the_meter_does(broker, option, options);
+    };
+    check("--broker-username", options.username);
+    broker.password_file = options.mqtt_password_file.value_or("");
+    check("--broker-password-file", options.mqtt_password_file);
+    broker.tls.ca_file = options.ca_file.value_or("");
+    check("--broker-ca-file", options.ca_file);
+    broker.tls.ca_folder = options.ca_folder.value_or("");
+    check("--broker-ca-folder", options.ca_folder);
+    broker.tls.client_cert = broker.tls.client_key = options.client_cert.value_or("");
+    check("--broker-client-cert", options.client_cert);
+    broker.tls.client_key = options.client_key.value_or("");
+    check("--broker-client-key", options.client_key);
     return broker;
 }
 
@@ -234,18 +273,18 @@ void add_broker_options(CLI::App& command, MeterAddOptions& options)
         ->option_text("FILE")
         ->needs(name);
     CLI::Option* file = command
-                            .add_option("--broker-ca-file", options.tls.ca_file,
+                            .add_option("--broker-ca-file", options.ca_file,
                                         "Where on the Pi the certificate of the broker's CA will be")
                             ->option_text("FILE");
-    command.add_option("--broker-ca-folder", options.tls.ca_folder, "... or a folder of such")
+    command.add_option("--broker-ca-folder", options.ca_folder, "... or a folder of such")
         ->option_text("DIR")
         ->excludes(file);
     CLI::Option* certificate = command
-                                   .add_option("--broker-client-cert", options.tls.client_cert,
+                                   .add_option("--broker-client-cert", options.client_cert,
                                                "Where on the Pi the meter's certificate will be")
                                    ->option_text("FILE");
     CLI::Option* key =
-        command.add_option("--broker-client-key", options.tls.client_key, "... and its key (mode 0600)")
+        command.add_option("--broker-client-key", options.client_key, "... and its key (mode 0600)")
             ->option_text("FILE");
     certificate->needs(key);
     key->needs(certificate);

@@ -189,7 +189,15 @@ std::string trusted(const TlsFiles& files)
     return "the system's list";
 }
 
-std::string why_untrusted(long error, const X509& certificate, const BrokerSettings& broker)
+// The CA that was missed at the end of what could be put together.
+std::string missing_root(const SSL& tls, const X509& certificate)
+{
+    const STACK_OF(X509)* chain = SSL_get0_verified_chain(&tls);
+    const int length = sk_X509_num(chain);
+    return text_of(X509_get_issuer_name(length > 0 ? sk_X509_value(chain, length - 1) : &certificate));
+}
+
+std::string why_untrusted(long error, const X509& certificate, const SSL& tls, const BrokerSettings& broker)
 {
     switch (error) {
     case X509_V_ERR_CERT_HAS_EXPIRED:
@@ -206,14 +214,23 @@ std::string why_untrusted(long error, const X509& certificate, const BrokerSetti
         return "the broker's certificate is self-signed and not one that we trust: if it is yours, copy it "
                "here and "
                "name it as ca_file in [broker]";
-    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
-    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
-    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT: // of one of ours
+        return fmt::format(
+            "the CA that signed the broker's certificate is in {}, but not its root ({}), up to which all is "
+            "looked at: add the root's certificate there",
+            trusted(broker.tls), missing_root(tls, certificate));
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY: // of one that the broker sent
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+        return fmt::format(
+            "the broker's certificate is signed by an unknown CA ({}), which is not in {}: name that CA's "
+            "certificate as ca_file in [broker]; if it is an intermediate CA, have the broker send its whole "
+            "chain, and name the root's",
+            missing_root(tls, certificate), trusted(broker.tls));
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
         return fmt::format(
             "the broker's certificate is signed by an unknown CA ({}), which is not in {}: name that "
             "CA's certificate as ca_file in [broker]",
-            text_of(X509_get_issuer_name(&certificate)), trusted(broker.tls));
+            missing_root(tls, certificate), trusted(broker.tls));
     default:
         return fmt::format("the broker's certificate is not good ({}): have it made anew",
                            X509_verify_cert_error_string(error));
@@ -302,7 +319,7 @@ std::optional<std::string> why_tls_fails(int socket, const BrokerSettings& broke
     if (!certificate)
         return "the broker shows no certificate: give it one";
     if (const long error = SSL_get_verify_result(tls.get()); error != X509_V_OK)
-        return why_untrusted(error, *certificate, broker);
+        return why_untrusted(error, *certificate, *tls, broker);
     if (!is_for(*certificate, broker.url.host)) {
         return fmt::format(
             "wrong host: the broker's certificate is for {}, not for {}: use such a name in the url, or "

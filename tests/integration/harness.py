@@ -20,6 +20,7 @@ import time
 import unittest
 
 import paho.mqtt.client
+import paho.mqtt.subscribeoptions
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LONG = os.environ.get("PULSEMETER_LONG") == "1"
@@ -183,16 +184,21 @@ class Message:
 
 
 class Tap:
-    """Another client of the broker: records every message in order, and publishes whatever it likes."""
+    """Another client of the broker: records every message in order, and publishes whatever it likes. With as_published
+    by MQTT 5: a message has the QoS and the retain flag that its sender gave it."""
 
-    def __init__(self, case, broker, topics="#"):
+    def __init__(self, case, broker, topics="#", as_published=False):
         self.case, self.lock, self.messages, self.subscribed = case, threading.Lock(), [], threading.Event()
         self.topics = topics
-        self.client = paho.mqtt.client.Client(client_id=f"tap-{os.getpid()}-{id(self):x}")
+        protocol, how = paho.mqtt.client.MQTTv311, {"qos": 1}
+        if as_published:
+            protocol = paho.mqtt.client.MQTTv5
+            how = {"options": paho.mqtt.subscribeoptions.SubscribeOptions(qos=2, retainAsPublished=True)}
+        self.client = paho.mqtt.client.Client(client_id=f"tap-{os.getpid()}-{id(self):x}", protocol=protocol)
         self.client.reconnect_delay_set(0.1, 0.2)
         self.client.max_inflight_messages_set(1000)
         self.client.max_queued_messages_set(0)
-        self.client.on_connect = lambda client, *_: client.subscribe(self.topics, 1)
+        self.client.on_connect = lambda client, *_: client.subscribe(self.topics, **how)
         self.client.on_subscribe = lambda *_: self.subscribed.set()
         self.client.on_disconnect = lambda *_: self.subscribed.clear()
         self.client.on_message = self._record

@@ -1,85 +1,16 @@
 """Row A1 and the old private-broker list: both programs on every form of broker, by MQTT 5 and 3.1.1, and what each
 says of a broker that it may not or will not use."""
 import itertools
-import json
 import os
 import pathlib
 import re
-import signal
 import subprocess
-import unittest
 
 from authority import RSA_KEY, Authority
-from harness import LONG, Broker, Case, Meter, Process, Terminal, listening
+from harness import Process, listening
+from private_broker import SECRET, USER, VERSIONS, PrivateCase
 
-USER, SECRET = "hall-meter", "a broker's secret 9!"
-VERSIONS = {"5": "5", "3_1_1": "3.1.1"}
-DYNAMIC_SECURITY = next(iter(pathlib.Path("/usr/lib").glob("*/mosquitto_dynamic_security.so")), None)
-
-
-class PrivateCase(Case):
-    """`lines` are mosquitto's; a broker given "tls" shows a certificate of self.ca."""
-
-    def setUp(self):
-        super().setUp()
-        self.url, self.settings = None, {}
-
-    def ca_(self):
-        if not hasattr(self, "ca"):
-            self.ca = Authority(self.folder / "ca")
-        return self.ca
-
-    def private_broker(self, *lines, tls=False, host="127.0.0.1", certificate=None, start=True):
-        self.broker_ = Broker(self)
-        self.set_lines(*lines, tls=tls, certificate=certificate)
-        if start:
-            self.broker_.start()
-        self.url = f"{'mqtts' if tls else 'mqtt'}://{host}:{self.broker_.port}"
-        return self.broker_
-
-    def set_lines(self, *lines, tls=False, certificate=None):
-        kept = [line for line in self.broker_.config.read_text().splitlines()
-                if line.split()[0] in ("listener", "log_dest", "log_type", "connection_messages", "persistence", "user",
-                                       "persistence_location")]
-        if tls:
-            cert, key = certificate or self.ca_().sign("broker")
-            kept += [f"certfile {cert}", f"keyfile {key}"]
-        self.broker_.config.write_text("\n".join([*kept, *(lines or ("allow_anonymous true",))]) + "\n")
-
-    def users(self):
-        """A password file with one user and his password."""
-        path = self.folder / "users"
-        path.touch(0o600)
-        subprocess.run(["mosquitto_passwd", "-b", path, USER, SECRET], check=True, capture_output=True,
-                       env={"PATH": "/usr/bin:/bin:/usr/sbin"}, timeout=20)
-        return ("allow_anonymous false", f"password_file {path}")
-
-    def password(self, text=SECRET):
-        path = self.folder / f"secret-{len(list(self.folder.glob('secret-*')))}"
-        return self.secret_file(path, text + "\n")
-
-    def both(self, version="5", **settings):
-        """A server and a meter whose [broker] has the settings, neither of them running."""
-        server = self.server(self.broker_, initialise=False)
-        server.command("init", "--broker", self.url, password=True, check=True)
-        meter = server.add()
-        self.set_both(server, meter, mqtt_version=version, **settings)
-        return server, meter
-
-    def set_both(self, server, meter, **settings):
-        as_text = {key: None if value is None else str(value) for key, value in settings.items()}
-        meter.configure(**{f"broker_{key}": value for key, value in as_text.items()})
-        server.configure(**{f"broker_{key}": value for key, value in as_text.items()})
-
-    def run_both(self, server, meter):
-        server.run(connected=False)
-        meter.run()
-        return server.process, meter.process
-
-    def wait_healed(self, server, meter):
-        count = len(re.findall("confirmed by the server", meter.process.out()))
-        meter.process.wait_out(r"confirmed by the server", count=count + 1)
-        self.assertTrue(server.process.running() and meter.process.running())
+SYSTEMS_FOLDER = pathlib.Path("/etc/ssl/certs")
 
 
 class Forms(PrivateCase):
@@ -132,6 +63,20 @@ class Forms(PrivateCase):
         self.private_broker(tls=True, host="localhost", certificate=certificate)
         self.works("5", ca_file=certificate[0])
 
+    def test_A1_a_copy_of_the_systems_folder_with_a_ca_of_ones_own(self):
+        folder = self.ca_().hashed_folder(SYSTEMS_FOLDER)
+        self.assertGreater(len(list(folder.glob("*.0"))), 50)  # links to links, as the system has them
+        self.assertTrue(all(path.is_symlink() for path in folder.glob("*.0")))
+        self.private_broker(tls=True)
+        self.works("5", ca_folder=folder)
+
+    def test_A1_a_broker_that_sends_its_intermediate_ca(self):
+        below = self.ca_().intermediate("Test Intermediate")
+        cert, key = below.sign("chained")
+        cert.write_bytes(cert.read_bytes() + below.cert.read_bytes())
+        self.private_broker(tls=True, certificate=(cert, key))
+        self.works("5", ca_file=self.ca.cert)
+
     def test_K7_the_brokers_secrets_are_in_no_argument_environment_output_or_store(self):
         cert, key = self.ca_().sign("client", "DNS:client")
         self.private_broker(*self.users(), f"cafile {self.ca.cert}", "require_certificate true", tls=True)
@@ -171,24 +116,15 @@ class Forms(PrivateCase):
 class Refusals(PrivateCase):
     """One line says why and what to do; both programs stay up, and work as soon as the broker or the file is mended."""
 
-    def refused(self, server, meter, *words):
-        for process in self.run_both(server, meter):
-            pattern = "(?m)^.*" + ".*".join(re.escape(word) for word in words) + ".*$"
-            process.wait_err(pattern)
-            said = [line for line in process.err().splitlines() if " warning: " in line]
-            self.assertEqual(len(said), 1, process.err())
-            self.assertIn(self.url, said[0])
-            self.assertTrue(process.running())
-            self.assertNotIn(SECRET, process.err() + process.out())
-        self.assertNotIn("confirmed by", meter.process.out())
-
-    def bad_certificate(self, certificate, *words, **settings):
+    def bad_certificate(self, certificate, *words, heals=True, **settings):
         self.ca_()
         self.private_broker(tls=True, host="localhost", certificate=certificate)
         server, meter = self.both(**{"ca_file": self.ca.cert, **settings})
         self.refused(server, meter, *words)
         self.assertNotIn("New client connected", self.broker_.log())
         self.assertNotIn("CONNECT", self.broker_.log())  # not a word before the certificate was good
+        if not heals:
+            return
         self.broker_.stop()
         self.set_lines(tls=True)
         self.broker_.start()
@@ -214,6 +150,25 @@ class Refusals(PrivateCase):
     def test_A1_a_self_signed_certificate(self):
         self.bad_certificate(self.ca_().self_signed("alone"), "self-signed", "ca_file in [broker]")
 
+    def test_A1_an_unknown_ca_beside_the_systems_own_folder(self):
+        self.bad_certificate(self.ca_().sign("broker"), "unknown CA", "Test CA", f"not in ca_folder {SYSTEMS_FOLDER}",
+                             ca_file=None, ca_folder=SYSTEMS_FOLDER, heals=False)
+
+    def test_A1_an_intermediate_ca_that_the_broker_does_not_send(self):
+        self.ca_()
+        below = self.ca.intermediate("Test Intermediate")
+        self.private_broker(tls=True, certificate=below.sign("chained"))
+        server, meter = self.both(ca_file=self.ca.cert)
+        self.refused(server, meter, "unknown CA", "Test Intermediate", "have the broker send its whole chain")
+        server.process.stop()
+        meter.process.stop()
+        self.set_both(server, meter, ca_file=below.cert)
+        self.refused(server, meter, "not its root", "Test CA", "add the root's certificate")
+        both = self.folder / "both.pem"
+        both.write_bytes(below.cert.read_bytes() + self.ca.cert.read_bytes())
+        below.cert.write_bytes(both.read_bytes())  # as the line says
+        self.wait_healed(server, meter)
+
     def test_A1_no_client_certificate(self):
         for tls in ("tlsv1.2", "tlsv1.3"):
             with self.subTest(tls):
@@ -236,12 +191,39 @@ class Refusals(PrivateCase):
         key.write_bytes(good_key.read_bytes())
         self.wait_healed(server, meter)
 
+    def test_A1_a_client_certificate_that_is_not_good_for_it(self):
+        self.ca_()
+        good, good_key = self.ca.sign("client", "DNS:client")
+        for certificate, why in ((self.ca.sign("late", "DNS:client", expired=True), "certificate expired"),
+                                 (self.ca.sign("host", "DNS:client", purpose="serverAuth"), "unsupported certificate")):
+            with self.subTest(why):
+                cert, key = certificate
+                self.private_broker("allow_anonymous true", f"cafile {self.ca.cert}", "require_certificate true", tls=True)
+                server, meter = self.both(ca_file=self.ca.cert, client_cert=cert, client_key=key)
+                self.refused(server, meter, "refuses our client certificate", str(cert), why, "have it renewed")
+                cert.write_bytes(good.read_bytes())
+                key.write_bytes(good_key.read_bytes())
+                self.wait_healed(server, meter)
+                server.process.stop()
+                meter.process.stop()
+
     def test_A1_no_fall_back_to_plain_on_a_broker_without_tls(self):
         self.private_broker()
         self.url = f"mqtts://127.0.0.1:{self.broker_.port}"
         server, meter = self.both()
         self.refused(server, meter, "does not speak TLS on this port", "mqtt://")
         self.assertNotIn("New client connected", self.broker_.log())
+
+    def test_A1_a_url_without_tls_at_a_port_for_it(self):
+        self.private_broker(tls=True)
+        self.url = self.url.replace("mqtts://", "mqtt://")
+        for version, words in (("5", "if it is an older one, set mqtt_version"), ("3.1.1", "if it is no MQTT broker, correct")):
+            with self.subTest(version):
+                server, meter = self.both(version)
+                self.refused(server, meter, f"ends the connection at once: {words}",
+                             "; if it wants TLS, let the url begin with mqtts://")
+                server.process.stop()
+                meter.process.stop()
 
     def test_A1_nothing_older_than_tls_1_2(self):
         self.ca_()
@@ -283,57 +265,6 @@ class Refusals(PrivateCase):
                 self.wait_healed(server, meter)
                 server.process.stop()
                 meter.process.stop()
-
-    def test_A1_an_access_list_that_forbids_our_topics(self):
-        access = self.folder / "access"
-        access.write_text("topic read #\n")
-        self.private_broker("allow_anonymous true", f"acl_file {access}")
-        server, meter = self.both()
-        server.run()
-        meter.run()
-        meter.process.wait_err(r"publishing to topic pulsemeter/.*/up: not authorised.*access list.*allow it there")
-        access.write_text("topic readwrite pulsemeter/+/up\ntopic read #\n")
-        self.broker_.process.send_signal(signal.SIGHUP)  # it reads its list anew
-        server.process.wait_err(r"publishing to topic pulsemeter/.*/down: not authorised.*access list.*allow it there")
-        access.write_text("topic readwrite #\n")
-        self.broker_.process.send_signal(signal.SIGHUP)
-        self.wait_healed(server, meter)
-
-    @unittest.skipUnless(DYNAMIC_SECURITY, "mosquitto_dynamic_security.so is not there")
-    def test_A1_a_forbidden_subscription_is_told_by_both_versions(self):
-        access = self.folder / "access.json"  # the plug-in refuses it; an acl_file never would
-        access.write_text(json.dumps({"defaultACLAccess": {"publishClientSend": True, "publishClientReceive": True,
-                                                           "subscribe": False, "unsubscribe": True}}))
-        for version in VERSIONS.values():
-            with self.subTest(version):
-                self.private_broker("allow_anonymous true", f"plugin {DYNAMIC_SECURITY}", f"plugin_opt_config_file {access}")
-                server, meter = self.both(version)
-                said = ("topic pulsemeter/", "not authorised", "access list forbids it to anonymous clients", "allow it")
-                self.refused(server, meter, *said)
-                done = self.run_command([*meter.arguments()[:1], "doctor", *meter.arguments()[2:4], "--state", meter.state])
-                self.assertEqual(done.returncode, 1)
-                line, = [line for line in done.stdout.splitlines() if " topics: " in line]
-                for words in said:
-                    self.assertIn(words, line)
-                self.set_lines()
-                self.broker_.stop()
-                self.broker_.start()
-                self.wait_healed(server, meter)
-                server.process.stop()
-                meter.process.stop()
-
-    @unittest.skipUnless(LONG, "takes two minutes: --long")
-    def test_A1_what_a_3_1_1_broker_does_not_tell_shows_as_a_silence(self):
-        access = self.folder / "access"
-        access.write_text("topic read #\n")
-        self.private_broker("allow_anonymous true", f"acl_file {access}")
-        server, meter = self.both("3.1.1")
-        self.run_both(server, meter)
-        meter.process.wait_err(r"nobody has answered for 2 minutes: .*publish to pulsemeter/.*/up.*doctor", 200)
-        self.assertEqual(len(re.findall("nobody has answered", meter.process.err())), 1)
-        access.write_text("topic readwrite #\n")
-        self.broker_.process.send_signal(signal.SIGHUP)
-        self.wait_healed(server, meter)
 
     def test_A1_a_closed_port(self):
         for tls in (False, True):
@@ -420,6 +351,7 @@ class BadFiles(PrivateCase):
                                 ({"ca_folder": bare}, ("ca_folder", bare, f"openssl rehash {bare}")),
                                 ({**both, "client_cert": junk}, ("client_cert", junk, "no certificate")),
                                 ({**both, "client_key": junk}, ("client_key", junk, "no private key")),
+                                ({**both, "client_key": self.under_a_passphrase(key)}, ("client_key", "passphrase")),
                                 ({**both, "client_key": other_key}, ("client_key", other_key, "is not the key of")),
                                 ({"username": USER, "password_file": missing}, ("password_file", missing)),
                                 ({"username": USER, "password_file": empty}, ("password_file", empty, "is empty"))):
@@ -427,6 +359,12 @@ class BadFiles(PrivateCase):
                 self.set_both(server, meter, **settings)
                 self.check(server, meter, *words)
                 self.set_both(server, meter, **dict.fromkeys(settings))
+
+    def under_a_passphrase(self, key):
+        path = self.secret_file(self.folder / "locked.key", "")
+        subprocess.run(["openssl", "pkey", "-in", key, "-aes256", "-passout", "pass:locked", "-out", path], check=True,
+                       capture_output=True, timeout=60)
+        return path
 
     def test_K7_a_secret_that_others_may_read_is_refused(self):
         cert, key = self.ca_().sign("client", "DNS:client")
@@ -452,162 +390,6 @@ class BadFiles(PrivateCase):
         server, _ = self.both(ca_file=self.folder / "missing")
         server.command("status", check=True)
         server.command("readings", "hall", check=True)
-
-
-class MeterAdd(PrivateCase):
-    def test_the_settings_of_the_broker_are_carried_into_the_meters_file(self):
-        self.private_broker(tls=True)
-        server, _ = self.both("3.1.1", ca_file=self.ca.cert, username="server", password_file=self.password())
-        out = server.folder / "attic.toml"
-        done = server.command("meter", "add", "attic", "--out", out, password=True, check=True)
-        self.assertRegex(done.stderr, r"the server has username, password_file, ca_file.*--broker-username")
-        text = out.read_text()
-        self.assertIn(f'url = "{self.url}"', text)
-        self.assertIn('mqtt_version = "3.1.1"', text)
-        for key in ("username", "password_file", "ca_file", "ca_folder", "client_cert", "client_key"):
-            self.assertRegex(text, rf"(?m)^#{key} = ")
-        self.assertNotIn(str(self.ca.cert), text)
-
-    def test_options_give_the_meter_its_own(self):
-        self.private_broker(*self.users(), tls=True)
-        server, _ = self.both()
-        out, secret = server.folder / "attic.toml", self.password()
-        server.command("meter", "add", "attic", "--out", out, "--interval", "1", "--broker-username", USER,
-                       "--broker-password-file", secret, "--broker-ca-file", self.ca.cert, password=True, check=True)
-        server.configure(broker_username=USER, broker_password_file=str(secret), broker_ca_file=str(self.ca.cert))
-        meter = Meter(self, "attic", out)
-        self.assertEqual(meter.setting("username"), USER)
-        server.run()
-        meter.run()
-        meter.process.wait_out(r"confirmed by the server")
-
-    def test_what_does_not_go_together_is_refused(self):
-        self.private_broker()
-        server, _ = self.both()
-        out = server.folder / "attic.toml"
-        for words, said in ((("--broker-ca-file", "/x"), "mqtts://"),
-                            (("--broker-client-cert", "/x"), "--broker-client-key"),
-                            (("--broker-password-file", "/x"), "--broker-username"),
-                            (("--broker", "mqtts://h", "--broker-ca-file", "/x", "--broker-ca-folder", "/y"),
-                             "--broker-ca-")):
-            done = server.command("meter", "add", "attic", "--out", out, *words, password=True)
-            self.assert_refused(done, 2, said)
-            self.assertFalse(out.exists())
-
-
-class Asking(PrivateCase):
-    """meter-server broker status and broker listen."""
-
-    ESCAPES = b"\x1b[2J\x1b]0;mine\x07\xc2\x9b31m\r\nsecond line\x00\xff"
-
-    def pair(self):
-        self.private_broker()
-        server, meter = self.both()
-        self.run_both(server, meter)
-        meter.process.wait_out(r"confirmed by the server")
-        return server, meter
-
-    def listen(self, server, *words, **popen):
-        process = Process(self, "listen", server.arguments("broker", "listen", *words), **popen)
-        process.wait_err("listening to ")
-        return process
-
-    def test_status_shows_the_brokers_figures_by_both_versions(self):
-        self.private_broker("allow_anonymous true", "sys_interval 1")
-        for version in VERSIONS.values():
-            server, _ = self.both(version)
-            done = server.command("broker", "status", check=True)
-            self.assertEqual(done.stderr, "")
-            self.assertIn(f"connected to {self.url}\n", done.stdout)
-            for figure in (r"version +mosquitto version \d", r"uptime +\d+ seconds", r"clients connected +\d",
-                           r"messages received +\d", r"messages sent +\d"):
-                self.assertRegex(done.stdout, rf"(?m)^{figure}")
-            answer = json.loads(server.command("broker", "status", "--json", check=True).stdout)
-            self.assertEqual(answer["broker"], self.url)
-            self.assertIn("mosquitto version", answer["sys"]["$SYS/broker/version"])
-            self.assertGreater(len(answer["sys"]), 20)
-
-    def test_status_says_plainly_that_there_are_no_figures(self):
-        self.private_broker("allow_anonymous true", "sys_interval 0")
-        server, _ = self.both()
-        done = server.command("broker", "status", check=True)
-        self.assertIn(f"connected to {self.url}, which gives no $SYS figures", done.stdout)
-        self.assertEqual(json.loads(server.command("broker", "status", "--json", check=True).stdout)["sys"], {})
-
-    def test_A1_status_of_a_broker_that_refuses_is_its_reason_and_1(self):
-        self.private_broker(*self.users())
-        server, _ = self.both()
-        self.assert_refused(server.command("broker", "status"), 1, self.url, "not authorised", "username")
-        self.broker_.stop()
-        self.assert_refused(server.command("broker", "status"), 1, self.url, "connection refused")
-
-    def test_listen_opens_what_is_ours_and_marks_what_is_not(self):
-        server, meter = self.pair()
-        listener = self.listen(server, "#", "--password-file", server.password_file)
-        topic = r"pulsemeter/[0-9a-f]{32}"
-        listener.wait_out(rf"^\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d  {topic}/up, QoS 1, 248 bytes: meter hall: reading 1/\d+, "
-                          r"\d+ pulses at 1000 imp/kWh, simulated")
-        listener.wait_out(rf"{topic}/down, QoS 1, 248 bytes: to meter hall: confirmed 1/\d+ to 1/\d+$")
-        up = re.search(rf"{topic}/up", listener.out()).group()
-        tap = self.tap(self.broker_)
-        tap.publish(up, b"junk")
-        tap.publish("house/light", b"on", retain=True)
-        listener.wait_out(rf"{up}, QoS 1, 4 bytes: not ours, though on the topic of meter hall: junk$")
-        listener.wait_out(r"house/light, QoS 1, 2 bytes: not ours: on$")
-        listener.stop(signal.SIGINT)
-        again = self.listen(server, "house/+", "--password-file", server.password_file)
-        again.wait_out(r"house/light, QoS 1, retained, 2 bytes: not ours: on$")
-        again.stop(signal.SIGTERM)
-        self.assertNotIn("pulsemeter/", again.out())
-        self.wait_healed(server, meter)
-
-    def test_listen_lets_no_escape_sequence_reach_the_terminal(self):
-        self.private_broker()
-        server, _ = self.both()
-        terminal = Terminal(self)
-        process = Process(self, "listen", server.arguments("broker", "listen", "#", "--sealed"),
-                          **terminal.popen_arguments(), stdout=terminal.slave, stderr=terminal.slave)
-        terminal.wait("listening to ")
-        tap = self.tap(self.broker_)
-        tap.publish("evil", self.ESCAPES)  # mosquitto lets no control character into a topic; traffic_test.cpp does
-        tap.publish("end", b"the end")
-        terminal.wait("the end")
-        shown = terminal.text()
-        self.assertIn(r"evil, QoS 1, 33 bytes: \x1b[2J\x1b]0;mine\x07\xc2\x9b31m\x0d\nsecond line\x00\xff", shown)
-        after = shown[shown.index("evil"):]
-        self.assertEqual([c for c in after if ord(c) < 0x20 and c not in "\r\n" or 0x7f <= ord(c) < 0xa0], [])
-        self.assertNotIn("\nsecond line", after)
-        terminal.type("\n")  # Enter ends it
-        self.assertEqual(process.wait_exit(), 0)
-
-    def test_A2_listen_opens_nothing_without_the_password(self):
-        server, _ = self.pair()
-        self.assert_refused(self.run_command(server.arguments("broker", "listen", "#")), 2, "--password-file")
-        wrong = self.secret_file(self.folder / "wrong", "another password\n")
-        self.assert_refused(self.run_command([*server.arguments("broker", "listen", "#"), "--password-file", wrong]), 3,
-                            "Authentication failed")
-        sealed = self.listen(server, "#", "--sealed")
-        sealed.wait_out(r"pulsemeter/[0-9a-f]{32}/up, QoS 1, 248 bytes: gAAAA")
-        sealed.stop()
-        self.assertNotIn("hall", sealed.out())
-
-    def test_listen_refuses_what_is_no_filter(self):
-        self.private_broker()
-        server, _ = self.both()
-        for wrong in ("", "a#", "#/a", "a+b", "a\nb", "a\x1b[2J"):
-            self.assert_refused(server.command("broker", "listen", "--sealed", wrong), 2, "no topic filter", "#")
-
-    def test_D6_listen_outlives_a_restart_of_the_broker(self):
-        self.private_broker()
-        server, _ = self.both()
-        listener = self.listen(server, "#", "--sealed")
-        self.broker_.stop()
-        listener.wait_err("connection lost; trying again|shuts down; trying again")
-        self.broker_.start()
-        listener.wait_err("listening to ", count=2)
-        self.tap(self.broker_).publish("a", b"back again")
-        listener.wait_out("back again")
-        listener.stop()
 
 
 def _add(form, tls, name):

@@ -188,7 +188,8 @@ BOOST_AUTO_TEST_CASE(a_refused_topic_is_no_refused_login)
 {
     World world;
     world.bus.events.emplace_back(Disconnected{"mqtt://broker.example: topic " + world.keys.down_topic +
-                                               ": the broker does not allow it"});
+                                                   ": the broker does not allow it",
+                                               Loss::all_topics_refused});
     auto findings = world.findings();
     BOOST_TEST(is(findings.at("login"), Health::well));
     BOOST_TEST(is(findings.at("topics"), Health::wrong));
@@ -213,6 +214,17 @@ BOOST_AUTO_TEST_CASE(a_topic_that_it_may_not_publish_to_is_refused_too)
     BOOST_TEST(is(findings.at("topics"), Health::wrong));
     BOOST_TEST(findings.at("topics").found == "publishing to topic x: no");
     BOOST_TEST(is(findings.at("server"), Health::not_looked_at));
+}
+
+BOOST_AUTO_TEST_CASE(a_topic_that_it_may_not_hear_beside_others_is_refused_too)
+{
+    World world;
+    world.bus.events.emplace_back(Connected{});
+    world.bus.events.emplace_back(SubscribeDenied{"topic x: not authorised"});
+    const auto findings = world.findings();
+    BOOST_TEST(is(findings.at("login"), Health::well));
+    BOOST_TEST(is(findings.at("topics"), Health::wrong));
+    BOOST_TEST(findings.at("topics").found == "topic x: not authorised");
 }
 
 BOOST_AUTO_TEST_CASE(a_broker_that_never_answers_and_a_connection_that_ends_are_told)

@@ -40,13 +40,22 @@ BOOST_AUTO_TEST_CASE(a_broker_with_other_figures_is_shown_by_topic)
 BOOST_AUTO_TEST_CASE(json_has_all_of_them_and_bears_any_byte)
 {
     BrokerFigures figures;
-    BOOST_TEST(figures.json("mqtt://b:1883") == "{\"broker\":\"mqtt://b:1883\",\"sys\":{}}\n");
+    BOOST_TEST(figures.json("mqtt://b:1883") ==
+               "{\"broker\":\"mqtt://b:1883\",\"sys_refused\":false,\"sys\":{}}\n");
     figures.note("$SYS/a", "\xff\x1b");
     figures.note("$SYS/b", "1");
     const auto json = nlohmann::json::parse(figures.json("mqtt://b:1883"));
     BOOST_TEST(json["sys"].size() == 2U);
     BOOST_TEST(json["sys"]["$SYS/b"] == "1");
     BOOST_TEST(!contains(figures.json(""), "\x1b"));
+}
+
+BOOST_AUTO_TEST_CASE(json_tells_a_broker_that_refuses_from_one_that_has_none)
+{
+    BrokerFigures figures;
+    figures.note_refusal();
+    BOOST_TEST(figures.refused());
+    BOOST_TEST(figures.json("b") == "{\"broker\":\"b\",\"sys_refused\":true,\"sys\":{}}\n");
 }
 
 BOOST_AUTO_TEST_CASE(I2_a_broker_that_sends_figures_without_end_fills_no_memory)

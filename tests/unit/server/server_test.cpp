@@ -264,6 +264,19 @@ BOOST_FIXTURE_TEST_CASE(an_answer_of_a_lost_connection_is_not_sent_on_the_next, 
     BOOST_TEST(bus.published.empty());
 }
 
+BOOST_FIXTURE_TEST_CASE(a_topic_that_is_refused_is_no_lost_connection, QuietWorld)
+{
+    bus.busy = true;
+    arrive(sealed(1, 48));
+    (void)turn();
+    bus.events.emplace_back(SubscribeDenied{"topic another: not authorised"});
+    (void)turn();
+    BOOST_TEST(server.condition() == "connected to the broker");
+    bus.busy = false;
+    (void)turn();
+    BOOST_TEST(confirmed(1));
+}
+
 BOOST_FIXTURE_TEST_CASE(verbose_shows_the_envelope_of_everything_that_arrived, VerboseWorld)
 {
     const Received first = sealed(1, 48);

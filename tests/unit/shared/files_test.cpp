@@ -185,6 +185,15 @@ BOOST_AUTO_TEST_CASE(I1_a_file_larger_than_1_MiB_is_refused)
     BOOST_CHECK_THROW(static_cast<void>(read_secret_file(path)), UsageError);
 }
 
+BOOST_AUTO_TEST_CASE(one_line_end_is_taken_off_and_no_more)
+{
+    for (const char* end : {"", "\n", "\r\n"})
+        BOOST_TEST(without_line_end(std::string("a b ") + end) == "a b ");
+    BOOST_TEST(without_line_end("a\n\n") == "a\n");
+    BOOST_TEST(without_line_end("") == "");
+    BOOST_TEST(without_line_end("\n") == "");
+}
+
 BOOST_AUTO_TEST_CASE(K7_a_written_secret_is_its_owners_alone)
 {
     const TemporaryFolder folder;

@@ -75,6 +75,9 @@ struct Program {
             } else if (const auto* loss = std::get_if<Disconnected>(&event)) {
                 connected = false;
                 reasons.push_back(loss->reason);
+                last_loss = loss->loss;
+            } else if (const auto* denied = std::get_if<SubscribeDenied>(&event)) {
+                denials.push_back(denied->reason);
             } else if (auto* message = std::get_if<Received>(&event)) {
                 received.push_back(std::move(*message));
             }
@@ -86,6 +89,8 @@ struct Program {
     int connects = 0;
     bool connected = false;
     std::vector<std::string> reasons;
+    Loss last_loss = Loss::connection;
+    std::vector<std::string> denials; // of topics, on a good connection
     std::vector<Received> received;
 };
 
@@ -177,7 +182,8 @@ public:
     ScriptedBroker(const ScriptedBroker&) = delete;
     ScriptedBroker& operator=(const ScriptedBroker&) = delete;
     [[nodiscard]] BrokerSettings settings(MqttVersion version) const { return port_.settings(version); }
-    [[nodiscard]] bool done() const { return done_; }
+    [[nodiscard]] bool done() const { return answered_ == answers_.size(); }
+    [[nodiscard]] bool answered(std::size_t packets) const { return answered_ >= packets; }
 
 private:
     void serve()
@@ -188,14 +194,14 @@ private:
             if (::read(client_, packet.data(), packet.size()) <= 0)
                 return;
             static_cast<void>(::write(client_, answer.data(), answer.size()));
+            ++answered_;
         }
-        done_ = true;
     }
 
     LoopbackPort port_;
     std::vector<std::string> answers_;
     int client_ = -1;
-    std::atomic<bool> done_ = false;
+    std::atomic<std::size_t> answered_ = 0;
     std::thread thread_;
 };
 

@@ -241,6 +241,86 @@ BOOST_AUTO_TEST_CASE(a_topic_that_the_broker_refuses_is_named)
                "allow it there");
 }
 
+BOOST_AUTO_TEST_CASE(a_topic_that_is_refused_beside_others_ends_nothing_and_is_tried_again)
+{
+    for (const auto version : {MqttVersion::v5, MqttVersion::v3_1_1}) {
+        const bool v5 = version == MqttVersion::v5;
+        const auto suback = [v5](int id, bool granted) {
+            return v5 ? bytes({0x90, 4, 0, id, 0, granted ? 1 : 0x87})
+                      : bytes({0x90, 3, 0, id, granted ? 1 : 0x80});
+        };
+        ScriptedBroker scripted({v5 ? connack_5 : connack_3, suback(1, true), suback(2, false),
+                                 suback(3, false), suback(4, true) + suback(5, true)});
+        World world;
+        Program program(world.loop, scripted.settings(version));
+        program.bus.subscribe("good");
+        world.connect({&program});
+        program.bus.subscribe("bad");
+        world.run_until({&program}, [&] { return !program.denials.empty(); });
+        BOOST_TEST(program.denials[0] ==
+                   scripted.settings(version).url.text() +
+                       ": topic bad: not authorised: the broker's access list forbids it to anonymous "
+                       "clients: allow it there");
+        program.bus.subscribe("bad too");
+        while (!scripted.answered(4)) // of which the third refusal is told within the minute by nothing
+            world.run_for({&program}, milliseconds(10));
+        world.run_for({&program}, milliseconds(100));
+        const auto again = program.bus.tick(steady_clock::now());
+        BOOST_TEST((again <= steady_clock::now() + std::chrono::minutes(1)));
+        BOOST_TEST(!scripted.done());
+        program.bus.tick(again);
+        world.run_until({&program}, [&] { return scripted.done(); });
+        BOOST_TEST(program.denials.size() == 1U);
+        BOOST_TEST(program.connects == 1);
+        BOOST_TEST(program.reasons.empty());
+    }
+}
+
+BOOST_AUTO_TEST_CASE(no_topic_granted_is_no_connection)
+{
+    const auto refused = [](int id) { return bytes({0x90, 4, 0, id, 0, 0x87}); };
+    ScriptedBroker scripted({connack_5, refused(1) + refused(2)});
+    World world;
+    Program program(world.loop, scripted.settings(MqttVersion::v5));
+    program.bus.subscribe("one");
+    program.bus.subscribe("two");
+    world.run_until({&program}, [&] { return !program.reasons.empty(); });
+    BOOST_TEST(contains(program.reasons[0], ": topic one and 1 more: not authorised: "), program.reasons[0]);
+    BOOST_TEST((program.last_loss == Loss::all_topics_refused));
+    BOOST_TEST(program.connects == 0);
+    BOOST_TEST(program.denials.empty());
+}
+
+BOOST_AUTO_TEST_CASE(a_topic_that_no_broker_takes_is_told_apart_from_a_forbidden_one)
+{
+    const auto v5 = MqttVersion::v5;
+    const auto v3 = MqttVersion::v3_1_1;
+    const auto loss = [](MqttVersion version, const std::vector<std::string>& answers) {
+        ScriptedBroker scripted(answers);
+        World world;
+        Program program(world.loop, scripted.settings(version));
+        program.bus.subscribe("some/topic");
+        world.run_until({&program}, [&] { return !program.reasons.empty(); });
+        return program.last_loss;
+    };
+    BOOST_TEST((loss(v5, {connack_5, bytes({0x90, 4, 0, 1, 0, 0x87})}) == Loss::all_topics_refused));
+    BOOST_TEST((loss(v5, {connack_5, bytes({0x90, 4, 0, 1, 0, 0x8f})}) == Loss::topic_not_taken));
+    BOOST_TEST((loss(v5, {connack_5, bytes({0xe0, 1, 0x81})}) == Loss::topic_not_taken));
+    BOOST_TEST((loss(v5, {connack_5, bytes({0xe0, 1, 0x8b})}) == Loss::connection)); // it shuts down
+    BOOST_TEST((loss(v5, {bytes({0x20, 3, 0, 0x81, 0})}) == Loss::connection)); // before anything was asked
+    BOOST_TEST((loss(v3, {connack_3, bytes({0x90, 3, 0, 1, 0x80})}) == Loss::all_topics_refused));
+}
+
+BOOST_AUTO_TEST_CASE(what_a_broker_says_comes_with_what_to_do_about_it)
+{
+    for (const int code : {0x81, 0x82, 0x84, 0x85, 0x88, 0x89, 0x8a, 0x97, 0x9f}) {
+        const auto reason = first_reason(MqttVersion::v5, {bytes({0x20, 3, 0, code, 0})});
+        BOOST_TEST(contains(reason, ": "), reason);
+        BOOST_TEST(!contains(reason, "0x"), reason);
+    }
+    BOOST_TEST(contains(first_reason(MqttVersion::v3_1_1, {bytes({0x20, 2, 0, 2})}), "allow it there"));
+}
+
 BOOST_AUTO_TEST_CASE(B3_a_client_id_that_was_taken_over_is_said_to_be)
 {
     const auto reason = first_reason(MqttVersion::v5, {connack_5, bytes({0xe0, 1, 0x8e})});
