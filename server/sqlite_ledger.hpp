@@ -37,7 +37,8 @@ struct MeterSummary {
     Reading newest;
     WallTime received_at{};                  // of the newest
     Delivery delivery = Delivery::live;      // of the newest
-    std::vector<ConsumedPulses> consumption; // of the newest's source, over its epochs, one a meter constant
+    // Over the epochs of the newest's source, one a meter constant; of the classic wire and measured ones together.
+    std::vector<ConsumedPulses> consumption;
     std::optional<std::chrono::milliseconds> interval; // between the last two readings of one boot
     std::uint64_t refused = 0;                 // different readings that were ever refused, conflicts too
     std::uint64_t held = 0;                    // of these, waiting for the operator
@@ -86,9 +87,10 @@ public:
     [[nodiscard]] Pulses total_of(const MeterId& meter) override;
     void record(const LedgerEvent& event) override;
 
+    [[nodiscard]] std::vector<MeterId> meters(); // in the order in which they came to be known
     [[nodiscard]] std::optional<MeterSummary> summary(const MeterId& meter); // nothing: no reading yet
 
-    // Of the reading's source, over its older epochs and its own up to the reading itself: what a line about
+    // Of the reading's source (measured and of the classic wire are one), over its older epochs and its own up to the reading itself: what a line about
     // it shows. Σ of rises within epochs; where the operator accepted a fall, the fall counts as nothing.
     [[nodiscard]] std::vector<ConsumedPulses> consumption_until(const MeterId& meter, const Reading& reading);
 
