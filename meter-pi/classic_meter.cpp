@@ -24,11 +24,12 @@ std::string seal(crypto::Fernet& fernet, Pulses total, WallTime now)
 } // namespace
 
 ClassicMeter::ClassicMeter(const MeterId& id, const crypto::FernetKey& key, const ClassicTopics& topics,
-                           std::chrono::seconds pause, const StoredRegister& stored, Meter::Parts parts,
-                           std::uint64_t seed)
+                           std::string clear_command, std::chrono::seconds pause,
+                           const StoredRegister& stored, Meter::Parts parts, std::uint64_t seed)
     : id_(id),
       fernet_(key),
       topics_(topics),
+      clear_command_(std::move(clear_command)),
       pause_(pause),
       parts_(std::move(parts)),
       register_(stored),
@@ -71,6 +72,9 @@ void ClassicMeter::take_in_bus_events(SteadyTime now)
             log::info("connected to the broker");
             connected_ = true;
             uplink_.connected(now);
+            if (std::exchange(retained_is_foreign_,
+                              false)) // by now it may be another one, or none: it is told anew
+                uplink_.postpone(now);
         } else if (const auto* loss = std::get_if<Disconnected>(&event)) {
             if (connected_)
                 last_complaint_.clear();
@@ -93,20 +97,23 @@ void ClassicMeter::take_in(const Received& received, SteadyTime now)
     if (received.topic == topics_.down && !received.payload.empty())
         take_in_answer(received, now);
     if (received.topic == topics_.up)
-        take_in_retained(received, now);
+        take_in_up(received, now);
 }
 
-// Of what comes on the up topic only what the broker kept is news; the rest is our own. An empty payload clears it.
-void ClassicMeter::take_in_retained(const Received& received, SteadyTime now)
+// Of what comes on the up topic only what the broker kept is news; the rest is our own. But while nothing is sent since
+// we can't read what is kept, it is someone's who puts that right: with a total, or, empty, by clearing it.
+void ClassicMeter::take_in_up(const Received& received, SteadyTime now)
 {
     if (received.payload.empty())
         retained_is_foreign_ = false;
-    if (!received.retained || received.payload.empty())
+    if (received.payload.empty() || (!received.retained && !retained_is_foreign_))
         return;
     const auto total = opened(received, now);
-    retained_is_foreign_ = !total;
-    if (total)
+    if (total && retained_is_foreign_)
+        uplink_.put_right(*total);
+    else if (total)
         uplink_.retained(*total);
+    retained_is_foreign_ = !total;
 }
 
 void ClassicMeter::take_in_answer(const Received& received, SteadyTime now)
@@ -151,10 +158,18 @@ std::optional<Pulses> ClassicMeter::opened(const Received& received, SteadyTime 
         return std::nullopt;
     }
     const auto total = decode_total(token->plaintext);
-    if (!total || *total > ClassicRegister::most_believed) {
+    if (!total) {
+        complain(fmt::format("a message on {} holds no total but {}: refused", received.topic,
+                             text(total.error())),
+                 now);
+        return std::nullopt;
+    }
+    if (*total > ClassicRegister::most_believed) {
         complain(
-            fmt::format("a message on {} holds no total but {}: refused", received.topic,
-                        total ? std::string_view("a number too large to go on from") : text(total.error())),
+            fmt::format(
+                "a message on {} holds the total {}, which is more than half of what a total can be, so that "
+                "counting on from there might not fit: refused",
+                received.topic, total->value),
             now);
         return std::nullopt;
     }
@@ -165,9 +180,8 @@ void ClassicMeter::leave_what_is_foreign(SteadyTime now)
 {
     complain(fmt::format(
                  "the broker keeps a message on {} that this meter can't read; nothing is sent, since that "
-                 "would write over it: give this meter the Python programs' key, or clear it with "
-                 "`mosquitto_pub -t {} -r -n`",
-                 topics_.up, topics_.up),
+                 "would write over it: give this meter the Python programs' key, or clear it with `{}`",
+                 topics_.up, clear_command_),
              now);
     uplink_.postpone(now);
 }

@@ -20,10 +20,10 @@ class ClassicMeter {
 public:
     static constexpr std::size_t longest_payload = 1024; // a total's token has 120 characters at most
 
-    // `pause`: between a confirmation and the next reading, and between two savings of the total.
+    // `clear_command`: for people, what clears the up topic. `pause`: between a confirmation and the next reading, and between two savings of the total.
     ClassicMeter(const MeterId& id, const crypto::FernetKey& key, const ClassicTopics& topics,
-                 std::chrono::seconds pause, const StoredRegister& stored, Meter::Parts parts,
-                 std::uint64_t seed);
+                 std::string clear_command, std::chrono::seconds pause, const StoredRegister& stored,
+                 Meter::Parts parts, std::uint64_t seed);
 
     // Answers when the next turn is due, if nothing wakes the caller before.
     [[nodiscard]] SteadyTime turn(SteadyTime now);
@@ -40,7 +40,7 @@ private:
 
     void take_in_bus_events(SteadyTime now);
     void take_in(const Received& received, SteadyTime now);
-    void take_in_retained(const Received& received, SteadyTime now);
+    void take_in_up(const Received& received, SteadyTime now);
     void take_in_answer(const Received& received, SteadyTime now);
     [[nodiscard]] std::optional<Pulses> opened(const Received& received, SteadyTime now);
     void leave_what_is_foreign(SteadyTime now);
@@ -53,6 +53,7 @@ private:
     MeterId id_;
     crypto::Fernet fernet_;
     ClassicTopics topics_;
+    std::string clear_command_;
     std::chrono::seconds pause_;
     Meter::Parts parts_;
     ClassicRegister register_;

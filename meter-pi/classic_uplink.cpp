@@ -28,6 +28,11 @@ void ClassicUplink::retained(Pulses total)
         heard_ = std::max(heard_, total);
 }
 
+void ClassicUplink::put_right(Pulses total)
+{
+    heard_ = std::max(heard_, total);
+}
+
 ClassicUplink::Answer ClassicUplink::answered(Pulses total, SteadyTime now)
 {
     if (phase_ == Phase::listening) {

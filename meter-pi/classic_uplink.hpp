@@ -32,7 +32,8 @@ public:
     // Events. Totals are at most ClassicRegister::most_believed.
     void connected(SteadyTime now);
     void disconnected();
-    void retained(Pulses total); // the reading that the broker keeps
+    void retained(Pulses total);  // the reading that the broker keeps
+    void put_right(Pulses total); // … in the place of one that could not be read
     [[nodiscard]] Answer answered(Pulses total, SteadyTime now);
     void sent(Pulses total, SteadyTime now); // committed before, and retained by the broker
     void postpone(SteadyTime now);           // it could not be stored

@@ -2,6 +2,7 @@
 
 #include "meter-pi/kilowatt_hours.hpp"
 #include "meter-pi/sqlite_meter_store.hpp"
+#include "meter-pi/store_owner.hpp"
 #include "shared/files.hpp"
 
 #include <fcntl.h>
@@ -84,14 +85,14 @@ Finding space_of(const fs::path& folder)
     return free_space(std::uint64_t{disk.f_bavail} * disk.f_frsize);
 }
 
-Finding register_of(SqliteMeterStore& store, const MeterSettings* settings)
+Finding register_of(const fs::path& folder, SqliteMeterStore& store, const MeterSettings* settings)
 {
     const std::string name = "register";
     const std::string owner = store.owner();
     if (settings != nullptr && !owner.empty() && owner != owner_text(*settings)) {
         return wrong(
             name, fmt::format("this folder keeps that of meter {}, not of {}", owner, owner_text(*settings)),
-            "name another folder with --state");
+            remedy_for_owner(folder, owner, owner_text(*settings)));
     }
     std::string values;
     for (const Source source : {Source::measured, Source::simulated}) {
@@ -131,7 +132,7 @@ std::vector<Finding> store_of(const fs::path& folder, const MeterSettings* setti
     }
     try {
         SqliteMeterStore store(folder, StoreAccess::look);
-        return {register_of(store, settings), held_of(store)};
+        return {register_of(folder, store, settings), held_of(store)};
     } catch (const std::exception& failure) {
         return {wrong("register", failure.what()),
                 not_looked_at("held readings", "the register can't be read")};

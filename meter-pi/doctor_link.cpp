@@ -5,7 +5,7 @@
 #include "shared/protocol.hpp"
 #include "shared/reading_codec.hpp"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 
@@ -19,6 +19,14 @@ constexpr std::chrono::seconds hello_again{3};
 Time now()
 {
     return std::chrono::steady_clock::now();
+}
+
+// What `run` subscribes to. On the classic wire the total begins with what the broker keeps of the meter's own.
+std::vector<std::string> topics_of(const MeterSettings& settings)
+{
+    if (settings.classic)
+        return {settings.classic->down, settings.classic->up};
+    return {crypto::derive(settings.key, settings.id).down_topic};
 }
 
 struct Heard {
@@ -35,7 +43,7 @@ public:
         : id_(settings.id),
           wire_(settings.classic ? Wire::classic : Wire::sealed),
           keys_(crypto::derive(settings.key, settings.id)),
-          down_topic_(settings.classic ? settings.classic->down : keys_.down_topic),
+          topics_(topics_of(settings)),
           seal_(keys_.up),
           open_(keys_.down),
           hello_(hello),
@@ -44,13 +52,12 @@ public:
     {
     }
 
-    [[nodiscard]] const std::string& down_topic() const { return down_topic_; }
-
     // Until the server has answered, something failed, or the patience is over (for each of connection and answer).
     Heard hold(std::chrono::seconds patience)
     {
         Heard heard;
-        bus_.subscribe(down_topic_);
+        for (const std::string& topic : topics_)
+            bus_.subscribe(topic);
         Time end = now() + patience;
         Time hello_at = Time::max();
         while (!over(heard) && now() < end && !loop_.stop_requested()) {
@@ -117,7 +124,7 @@ private:
     MeterId id_;
     Wire wire_;
     crypto::MeterKeys keys_;
-    std::string down_topic_;
+    std::vector<std::string> topics_;
     crypto::Fernet seal_;
     crypto::Fernet open_;
     Hello hello_;
@@ -178,6 +185,7 @@ std::vector<Finding> link(const MeterSettings& settings, const Hello& hello, Mes
     const Heard heard = conversation.hold(patience);
     bus.close();
     const Reached reached = heard.connected || heard.topics_refused ? Reached::broker : Reached::nobody;
+    const std::vector<std::string> topics = topics_of(settings);
     std::vector<Finding> findings{tls(settings.broker, reached)};
     if (reached == Reached::broker) {
         findings.push_back(well("login", "the broker takes us in"));
@@ -193,7 +201,8 @@ std::vector<Finding> link(const MeterSettings& settings, const Hello& hello, Mes
         return findings;
     }
     if (heard.connected) {
-        findings.push_back(well("topics", "the broker lets us subscribe to " + conversation.down_topic()));
+        findings.push_back(
+            well("topics", fmt::format("the broker lets us subscribe to {}", fmt::join(topics, " and "))));
         findings.push_back(
             settings.classic
                 ? not_looked_at("server", "the classic wire has no question that changes nothing")

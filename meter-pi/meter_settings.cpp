@@ -1,5 +1,7 @@
 #include "meter-pi/meter_settings.hpp"
 
+#include "meter-pi/store_owner.hpp"
+
 #include <fmt/core.h>
 
 #include <map>
@@ -138,7 +140,7 @@ MeterSettings read(ConfigFile file)
 
 std::string owner_text(const MeterSettings& settings)
 {
-    return settings.classic ? settings.id.text() + " on the classic wire" : settings.id.text();
+    return settings.id.text() + std::string(settings.classic ? on_the_classic_wire : "");
 }
 
 MeterSettings read_meter_settings(const std::filesystem::path& path)

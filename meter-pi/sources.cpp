@@ -127,7 +127,7 @@ SourceRequest SourceRequest::parse(const std::string& text)
     throw UsageError(fmt::format("--source {}: auto, gpio, simulate or replay=TRACE is wanted", text));
 }
 
-SourceDecision decide(SourceKind kind, LinePresence presence, History history)
+SourceDecision decide(SourceKind kind, LinePresence presence, History history, Fallback fallback)
 {
     const bool fed = history == History::fed_by_hardware;
     if (kind == SourceKind::simulate || kind == SourceKind::replay)
@@ -136,9 +136,9 @@ SourceDecision decide(SourceKind kind, LinePresence presence, History history)
         return SourceDecision::take_line;
     if (fed)
         return SourceDecision::wait_for_line;
-    return kind == SourceKind::automatic && presence == LinePresence::no_gpio
-               ? SourceDecision::simulate
-               : SourceDecision::refuse_missing;
+    if (kind != SourceKind::automatic || presence != LinePresence::no_gpio)
+        return SourceDecision::refuse_missing;
+    return fallback == Fallback::simulation ? SourceDecision::simulate : SourceDecision::refuse_falling_back;
 }
 
 OpenedSource open_source(const SourceRequest& request, const MeterSettings& settings, History history,
@@ -147,7 +147,8 @@ OpenedSource open_source(const SourceRequest& request, const MeterSettings& sett
     const bool wants_line = request.kind == SourceKind::automatic || request.kind == SourceKind::gpio;
     const auto line = wants_line ? look_for_line(settings.gpio.line) : tl::unexpected(NoLine{});
     const EdgeReader::Opener open_again = [gpio = settings.gpio] { return find_and_open(gpio); };
-    switch (decide(request.kind, presence_of(line), history)) {
+    const Fallback fallback = settings.classic ? Fallback::none : Fallback::simulation;
+    switch (decide(request.kind, presence_of(line), history, fallback)) {
     case SourceDecision::take_line:
         try {
             return {Source::measured, open_line(*line, settings.gpio), "", open_again};
@@ -162,6 +163,13 @@ OpenedSource open_source(const SourceRequest& request, const MeterSettings& sett
         throw UsageError(
             "this state folder keeps a register that was fed by hardware, which never takes a simulated "
             "pulse: name another folder with --state to simulate");
+    case SourceDecision::refuse_falling_back:
+        throw UsageError(fmt::format(
+            "{}; and on the classic wire nothing is simulated unless it is asked for, since the total that "
+            "the "
+            "Python programs share would keep the units for good: to try it out, on topics of its own, say "
+            "--source simulate",
+            line.error().message));
     case SourceDecision::simulate:
         break;
     }

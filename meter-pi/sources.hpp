@@ -1,6 +1,6 @@
 // Which source of edges a run takes: the rule (pure) and the opening of it. A measured register never takes a
 // simulated pulse (row C7): `auto` simulates only where no chip has the line and only while the register was
-// never fed by hardware; once it was, a missing line is waited for.
+// never fed by hardware; once it was, a missing line is waited for. On the classic wire it never simulates.
 #pragma once
 
 #include "meter-pi/edge_reader.hpp"
@@ -31,14 +31,20 @@ enum class LinePresence : std::uint8_t {
 
 enum class History : std::uint8_t { never_fed, fed_by_hardware }; // the measured register in the state folder
 
+// Of `auto` where no chip has the line: on the classic wire nothing, for there simulated units would be in a pair's total
+// for good.
+enum class Fallback : std::uint8_t { simulation, none };
+
 enum class SourceDecision : std::uint8_t {
     take_line,
     wait_for_line,
     simulate,
-    refuse_missing,   // exit 2: no such line
-    refuse_simulating // exit 2: this register was fed by hardware
+    refuse_missing,     // exit 2: no such line
+    refuse_simulating,  // exit 2: this register was fed by hardware
+    refuse_falling_back // exit 2: simulation wants to be asked for
 };
-[[nodiscard]] SourceDecision decide(SourceKind kind, LinePresence presence, History history);
+[[nodiscard]] SourceDecision decide(SourceKind kind, LinePresence presence, History history,
+                                    Fallback fallback);
 
 struct OpenedSource {
     Source source = Source::simulated;

@@ -1,6 +1,7 @@
 #include "meter-pi/sqlite_meter_store.hpp"
 
 #include "meter-pi/sqlite_meter_store_impl.hpp"
+#include "meter-pi/store_owner.hpp"
 #include "shared/errors.hpp"
 
 #include <algorithm>
@@ -208,9 +209,9 @@ void SqliteMeterStore::claim(const std::string& owner)
         return known;
     });
     if (!known_owner.empty() && known_owner != owner) {
-        throw UsageError(
-            fmt::format("{} keeps the register of meter {}, not of {}: name another folder with --state",
-                        impl_->path.parent_path().string(), known_owner, owner));
+        throw UsageError(fmt::format("{} keeps the register of meter {}, not of {}: {}",
+                                     impl_->path.parent_path().string(), known_owner, owner,
+                                     remedy_for_owner(impl_->path.parent_path(), known_owner, owner)));
     }
 }
 

@@ -107,11 +107,16 @@ ClassicHeadEnd::~ClassicHeadEnd() = default;
 
 void ClassicHeadEnd::add_meter(const MeterId& meter, const ClassicChannel& channel, SteadyTime now)
 {
-    std::erase_if(meters_, [&meter](const auto& known) { return known.second->id == meter; });
+    remove_meter(meter);
     auto added = std::make_unique<Meter>(Meter{meter, channel.topics.down, crypto::Fernet(channel.key)});
     if (connected_)
         added->wait_for_the_retained(now);
     meters_.insert_or_assign(channel.topics.up, std::move(added));
+}
+
+void ClassicHeadEnd::remove_meter(const MeterId& meter)
+{
+    std::erase_if(meters_, [&meter](const auto& known) { return known.second->id == meter; });
 }
 
 void ClassicHeadEnd::connected(SteadyTime now)
@@ -177,11 +182,13 @@ void ClassicHeadEnd::take_in(Meter& meter, const Arrival& arrival, std::size_t p
     const ClassicAppended appended =
         ledger_.append_total(meter.id, *total, wall, delivery); // COMMIT lies in here
     if (appended.outcome == ClassicOutcome::fell) {
-        return trouble(meter, Trouble::fell,
-                       fmt::format("refused: the total {} is below the stored {}; an old message, or a meter "
-                                   "that lost its total",
-                                   total->value, appended.newest.total.value),
-                       wall, result);
+        return trouble(
+            meter, Trouble::fell,
+            fmt::format("refused: the total {} is below the stored {}; an old message, or a meter "
+                        "that lost its total: then stop it, put the total back with `meter-server meter "
+                        "restore-total {}`, and start it again",
+                        total->value, appended.newest.total.value, meter.id.text()),
+            wall, result);
     }
     meter.accepted(arrival, now);
     if (appended.outcome == ClassicOutcome::accepted)

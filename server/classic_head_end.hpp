@@ -52,6 +52,7 @@ public:
 
     // The same meter again replaces it.
     void add_meter(const MeterId& meter, const ClassicChannel& channel, SteadyTime now);
+    void remove_meter(const MeterId& meter); // nothing more is said to it
 
     void connected(SteadyTime now); // and every subscription acknowledged
     void disconnected();

@@ -67,10 +67,15 @@ HeadEnd::~HeadEnd() = default;
 void HeadEnd::add_meter(const MeterId& meter, const crypto::MeterKeys& keys, std::uint32_t max_kw)
 {
     ENSURE(max_kw >= 1, "a meter whose largest load is nothing");
-    std::erase_if(meters_, [&meter](const auto& known) { return known.second->id == meter; });
+    remove_meter(meter);
     meters_.insert_or_assign(
         keys.up_topic, std::make_unique<Meter>(Meter{meter, max_kw, keys.down_topic, crypto::Fernet(keys.up),
                                                      crypto::Fernet(keys.down), 0, std::nullopt}));
+}
+
+void HeadEnd::remove_meter(const MeterId& meter)
+{
+    std::erase_if(meters_, [&meter](const auto& known) { return known.second->id == meter; });
 }
 
 HeadEndResult HeadEnd::handle(std::span<const Arrival> arrivals, WallTime now)

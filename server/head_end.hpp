@@ -67,6 +67,7 @@ public:
     // The same meter again replaces it. `max_kw` is at least 1.
     void add_meter(const MeterId& meter, const crypto::MeterKeys& keys,
                    std::uint32_t max_kw = default_max_kw);
+    void remove_meter(const MeterId& meter); // what comes of it from now on is as a stranger's
 
     // One transaction of the ledger. Throws what the ledger throws: then nothing is confirmed, and the meters
     // will send again.

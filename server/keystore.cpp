@@ -120,10 +120,25 @@ void Keystore::add(const MeterEntry& meter, const crypto::MasterKey& key)
     }
     contents.meters.push_back(meter);
     contents.keys.emplace(meter.id, key);
+    write(std::move(contents),
+          "is full: give further meters to another server, with a data folder of its own");
+}
+
+void Keystore::remove(const MeterId& id)
+{
+    const WriteLock lock(path_);
+    Contents contents = read();
+    if (std::erase_if(contents.meters, [&id](const MeterEntry& meter) { return meter.id == id; }) == 0)
+        throw keystore_trouble(path_, fmt::format("there is no meter {}: nothing is removed", id.text()));
+    contents.keys.erase(id);
+    write(std::move(contents), "is full"); // it has become smaller
+}
+
+void Keystore::write(Contents contents, std::string_view if_too_large)
+{
     const std::string content = sealed_text(contents);
     if (content.size() > largest_file)
-        throw keystore_trouble(
-            path_, "is full: give further meters to another server, with a data folder of its own");
+        throw keystore_trouble(path_, if_too_large);
     write_secret_file(path_, content, Existing::replace);
     contents_ = std::move(contents);
     seen_ = stamp_of(path_);
@@ -135,13 +150,10 @@ AuditKey Keystore::audit_key()
     Contents contents = read();
     if (!contents.audit) {
         contents.audit = AuditKey(crypto::MasterKey::random().bytes());
-        const std::string content = sealed_text(contents);
-        if (content.size() > largest_file)
-            throw keystore_trouble(path_, "is full: it has no room for the audit key");
-        write_secret_file(path_, content, Existing::replace);
-        seen_ = stamp_of(path_);
+        write(std::move(contents), "is full: it has no room for the audit key");
+    } else {
+        contents_ = std::move(contents);
     }
-    contents_ = std::move(contents);
     return *contents_.audit;
 }
 

@@ -14,7 +14,7 @@
 // Associated data: the same object without nonces and seals, keys in alphabetical order, no white space; for the audit
 // key: the format's name and "audit".
 //
-// The file is replaced as a whole and durably, mode 0600. Several processes may use it at once: add() works
+// The file is replaced as a whole and durably, mode 0600. Several processes may use it at once: add() and remove() work
 // on what the file says by then, under a lock file beside it. One object in one thread at a time.
 //
 // A file that is missing, damaged or readable by others: UsageError that says what to do. A wrong password,
@@ -67,7 +67,10 @@ public:
     // In the file when it returns. UsageError if the id is there already, or a classic meter with one of its topics.
     void add(const MeterEntry& meter, const crypto::MasterKey& key);
 
-    // Takes in what another process added; false if the file is as it was. Throws, once a change, if the file
+    // Without the meter and its key when it returns. UsageError if there is no such meter.
+    void remove(const MeterId& id);
+
+    // Takes in what another process added or removed; false if the file is as it was. Throws, once a change, if the file
     // can't be read or doesn't open any more; this object then stays as it was.
     bool reload_if_changed();
 
@@ -100,6 +103,7 @@ private:
     [[nodiscard]] static Stamp stamp_of(const std::filesystem::path& path);
     [[nodiscard]] Contents read() const;
     [[nodiscard]] std::string sealed_text(const Contents& contents) const;
+    void write(Contents contents, std::string_view if_too_large); // under the lock
 
     std::filesystem::path path_;
     crypto::ScryptParameters parameters_;

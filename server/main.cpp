@@ -18,10 +18,12 @@ ExitCode main_of_server(int argc, char** argv)
 
     Action action;
     add_init(program, action);
-    CLI::App* meter = program.add_subcommand("meter", "Add and list meters");
+    CLI::App* meter = program.add_subcommand("meter", "Add, list and remove meters");
     meter->require_subcommand(1);
     add_meter_add(*meter, action);
     add_meter_list(*meter, action);
+    add_meter_remove(*meter, action);
+    add_meter_restore_total(*meter, action);
     add_run(program, action);
     add_status(program, action);
     add_readings(program, action);

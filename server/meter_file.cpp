@@ -56,7 +56,8 @@ std::string text(const MeterFile& file)
                           "up_topic = \"{}\"\ndown_topic = \"{}\"\n",
                           file.classic->up, file.classic->down)
             : "";
-    return fmt::format(R"(# Meter "{id}". Copy this file to the Pi and start there: meter-pi run --config FILE
+    return fmt::format(
+        R"(# Meter "{id}". Copy this file to the Pi and start there: meter-pi run --config FILE
 # It holds the meter's key: whoever has it can speak for this meter. Keep it readable by you only (chmod 600).
 
 [meter]
@@ -64,7 +65,7 @@ id = "{id}"
 key = "{key}"
 {wire}imp_per_kwh = {constant:<13} # as printed on the meter: 1000 imp/kWh means one flash a Wh
 max_kw = {max_kw:<18} # the largest load; flashes that come faster are noise
-interval_s = {interval:<14} # seconds between two readings
+interval_s = {interval:<14} # seconds {interval_is}
 
 [broker]
 url = "{url}"
@@ -76,14 +77,19 @@ pull = "up"                 # up, down or none
 active = "low"              # low or high: the line's level while the LED is lit
 filter = "own"              # own: by width and spacing of flashes; kernel: for pulses of 20 ms and more (S0); none
 
-[simulation]                # used where there is no such line, and only until a sensor was first seen
+[simulation]                # {simulation_is}
 model = "uniform"           # uniform: 0 to 9 flashes at random; household: the load of a day
 )",
-                       fmt::arg("id", file.id.text()), fmt::arg("key", file.key), fmt::arg("wire", wire),
-                       fmt::arg("constant", file.constant.imp_per_kwh), fmt::arg("max_kw", file.max_kw),
-                       fmt::arg("interval", file.interval.count()), fmt::arg("url", file.broker.url.text()),
-                       fmt::arg("login_and_tls", login_and_tls(file.broker)),
-                       fmt::arg("version", file.broker.version == MqttVersion::v5 ? "\"5\"" : "\"3.1.1\""));
+        fmt::arg("id", file.id.text()), fmt::arg("key", file.key), fmt::arg("wire", wire),
+        fmt::arg("constant", file.constant.imp_per_kwh), fmt::arg("max_kw", file.max_kw),
+        fmt::arg("interval", file.interval.count()),
+        fmt::arg("interval_is",
+                 file.classic ? "from a confirmation to the next reading" : "between two readings"),
+        fmt::arg("simulation_is",
+                 file.classic ? "with --source simulate only: the pair's total keeps such units for good"
+                              : "used where there is no such line, and only until a sensor was first seen"),
+        fmt::arg("url", file.broker.url.text()), fmt::arg("login_and_tls", login_and_tls(file.broker)),
+        fmt::arg("version", file.broker.version == MqttVersion::v5 ? "\"5\"" : "\"3.1.1\""));
 }
 
 bool is_loopback(const BrokerUrl& url)

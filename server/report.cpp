@@ -60,8 +60,10 @@ std::string people_cost(std::span<const ConsumedPulses> used, const Tariff& tari
     return money ? tariff.text(*money) : "too large to tell";
 }
 
-std::string_view text(Wire wire)
+std::string text(std::optional<Wire> wire)
 {
+    if (!wire)
+        return "-";
     return wire == Wire::classic ? "classic" : "sealed";
 }
 
@@ -122,8 +124,10 @@ Json meter_json(const MeterStatus& meter, const Tariff& tariff, WallTime now)
               {"stale", true},
               {"refused", 0},
               {"held", 0}};
-    if (meter.wire != Wire::sealed) // what says something only now and then is there only then
+    if (meter.wire == Wire::classic) // what says something only now and then is there only then
         json["wire"] = text(meter.wire);
+    if (!meter.wire)
+        json["removed"] = true;
     if (!meter.summary)
         return json;
     const MeterSummary& summary = *meter.summary;
@@ -138,7 +142,8 @@ Json meter_json(const MeterStatus& meter, const Tariff& tariff, WallTime now)
     json["source"] = text(newest.source);
     json["last_reading_at"] = utc_text(best_time(newest, summary.received_at));
     json["last_received_at"] = utc_text(summary.received_at);
-    json["stale"] = is_stale(newest, summary.received_at, summary.delivery, summary.interval, now);
+    json["stale"] =
+        !meter.wire || is_stale(newest, summary.received_at, summary.delivery, summary.interval, now);
     json["refused"] = summary.refused;
     json["held"] = summary.held;
     if (const auto& set = summary.register_set)
@@ -150,11 +155,14 @@ Json meter_json(const MeterStatus& meter, const Tariff& tariff, WallTime now)
     return json;
 }
 
-std::string state_words(const MeterSummary& summary, WallTime now)
+std::string state_words(const MeterStatus& meter, WallTime now)
 {
+    const MeterSummary& summary = *meter.summary;
     std::string words = is_stale(summary.newest, summary.received_at, summary.delivery, summary.interval, now)
                             ? "stale"
                             : "fresh";
+    if (!meter.wire)
+        words = "removed";
     if (summary.held > 0) {
         words += fmt::format(", {} held (see held list)", summary.held);
     } else if (summary.refused > 0) {
@@ -232,15 +240,14 @@ std::string status_table(std::span<const MeterStatus> meters, const Tariff& tari
                      {"STATE"}});
     for (const MeterStatus& meter : meters) {
         if (!meter.summary) {
-            table.add(
-                {meter.id.text(), "-", "-", "-", "-", "-", std::string(text(meter.wire)), "no reading yet"});
+            table.add({meter.id.text(), "-", "-", "-", "-", "-", text(meter.wire), "no reading yet"});
             continue;
         }
         const Reading& newest = meter.summary->newest;
         table.add({meter.id.text(), people_kwh(newest), people_cost(meter.summary->consumption, tariff),
                    people_watts(newest.power), std::string(text(newest.source)),
-                   local_text(best_time(newest, meter.summary->received_at)), std::string(text(meter.wire)),
-                   state_words(*meter.summary, now)});
+                   local_text(best_time(newest, meter.summary->received_at)), text(meter.wire),
+                   state_words(meter, now)});
     }
     return table.text();
 }

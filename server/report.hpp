@@ -32,8 +32,8 @@ namespace pulsemeter::report {
 
 struct MeterStatus {
     MeterId id;
-    std::optional<MeterSummary> summary; // nothing: no reading yet
-    Wire wire = Wire::sealed;
+    std::optional<MeterSummary> summary;     // nothing: no reading yet
+    std::optional<Wire> wire = Wire::sealed; // nothing: the meter was removed
 };
 [[nodiscard]] std::string status_table(std::span<const MeterStatus> meters, const Tariff& tariff,
                                        WallTime now);

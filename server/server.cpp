@@ -68,7 +68,14 @@ std::string_view Server::condition() const
 void Server::look_for_meters(SteadyTime now)
 {
     meters_due_ = now + meters_checked_every;
-    for (const ServedMeter& meter : parts_.new_meters()) {
+    const MeterChanges changes = parts_.meter_changes();
+    for (const MeterId& meter : changes.removed) { // its topic stays subscribed: what comes there is ignored
+        head_end_.remove_meter(meter);
+        classic_.remove_meter(meter);
+        log::info("meter {}: removed: no longer served or answered; its readings stay in the ledger",
+                  meter.text());
+    }
+    for (const ServedMeter& meter : changes.added) {
         serve(meter, now);
         log::info("meter {}: waiting for its readings", meter.id.text());
     }

@@ -27,6 +27,12 @@ struct ServedMeter {
     std::uint32_t max_kw = default_max_kw;
 };
 
+// Since the last look. A meter that was removed and added anew is in both.
+struct MeterChanges {
+    std::vector<MeterId> removed;
+    std::vector<ServedMeter> added;
+};
+
 enum class Detail { readings, envelopes }; // envelopes: --verbose
 
 class Server {
@@ -44,7 +50,7 @@ public:
         MessageBus& bus;
         SqliteLedger& ledger;
         const Tariff& tariff;
-        std::function<std::vector<ServedMeter>()> new_meters; // those that it has not told of before
+        std::function<MeterChanges()> meter_changes; // at the first call every meter is added
         std::function<void(const std::string& lines)> print;
         Detail detail = Detail::readings;
         Queues most = usual;

@@ -36,9 +36,10 @@ struct Gap {
 // Of a meter that has at least one reading. "Newest" is the highest (epoch, sequence) that counts.
 struct MeterSummary {
     Reading newest;
-    WallTime received_at{};                  // of the newest; on the classic wire, of its total
-    Delivery delivery = Delivery::live;      // … the last time
-    std::vector<ConsumedPulses> consumption; // of the newest's source, over its epochs, one a meter constant
+    WallTime received_at{};             // of the newest; on the classic wire, of its total
+    Delivery delivery = Delivery::live; // … the last time
+    // Over the epochs of the newest's source, one a meter constant; of the classic wire and measured ones together.
+    std::vector<ConsumedPulses> consumption;
     // Between the last two readings of one boot; on the classic wire, between the last two times it was heard.
     std::optional<std::chrono::milliseconds> interval;
     std::uint64_t refused = 0;                 // different readings that were ever refused, conflicts too
@@ -88,11 +89,12 @@ public:
     [[nodiscard]] Pulses total_of(const MeterId& meter) override;
     void record(const LedgerEvent& event) override;
 
+    [[nodiscard]] std::vector<MeterId> meters(); // in the order in which they came to be known
     [[nodiscard]] std::optional<MeterSummary> summary(const MeterId& meter); // nothing: no reading yet
 
-    // Of each reading's source, over its older epochs and its own up to the reading itself: what a line about it shows.
-    // Σ of rises within epochs; where the operator accepted a fall, the fall counts as nothing. From one consistent state
-    // of the ledger.
+    // Of each reading's source (measured and of the classic wire are one), over its older epochs and its own up to the
+    // reading itself: what a line about it shows. Σ of rises within epochs; where the operator accepted a fall, the fall
+    // counts as nothing. From one consistent state of the ledger.
     [[nodiscard]] std::vector<std::vector<ConsumedPulses>>
     consumption_until(std::span<const AdmittedReading> readings);
 

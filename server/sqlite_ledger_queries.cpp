@@ -58,12 +58,15 @@ Wide rises(LedgerFile& file, std::int64_t life, Sequence until)
     return risen_to > first ? risen_to - first : 0;
 }
 
+// Simulated energy never joins another. What the classic wire has brought is a meter's as far as anyone knows, and goes
+// with measured energy: who moves over to the sealed wire keeps what was used before.
 std::vector<ConsumedPulses> consumption(LedgerFile& file, std::int64_t meter_key, const Reading& until)
 {
+    static_assert(static_cast<int>(Source::simulated) == 2);
     const auto lives = file.query("SELECT id, epoch, imp FROM life "
-                                  "WHERE meter = ? AND source = ? AND epoch <= ? ORDER BY epoch");
+                                  "WHERE meter = ? AND (source = 2) = ? AND epoch <= ? ORDER BY epoch");
     lives->bind(1, meter_key);
-    lives->bind(2, static_cast<int>(until.source));
+    lives->bind(2, until.source == Source::simulated ? 1 : 0);
     lives->bind(3, until.epoch.value);
     std::vector<ConsumedPulses> sum;
     while (lives->executeStep()) {
@@ -160,6 +163,19 @@ std::string_view text(EventKind kind)
         return "gap";
     }
     return "unknown";
+}
+
+std::vector<MeterId> SqliteLedger::meters()
+{
+    return impl_->look([](LedgerFile& file) {
+        const auto query = file.query("SELECT name FROM meter ORDER BY id");
+        std::vector<MeterId> found;
+        while (query->executeStep()) {
+            if (auto id = MeterId::parse(query->getColumn(0).getString()))
+                found.push_back(*std::move(id));
+        }
+        return found;
+    });
 }
 
 std::optional<MeterSummary> SqliteLedger::summary(const MeterId& meter)

@@ -14,6 +14,7 @@
 #include "shared/paho_message_bus.hpp"
 #include "shared/reading_codec.hpp"
 #include "shared/service_manager.hpp"
+#include "shared/shell_command.hpp"
 #include "shared/watchdog.hpp"
 
 #include <CLI/CLI.hpp>
@@ -156,7 +157,8 @@ void run_classic(const MeterSettings& settings, const StoredRegister& stored, co
 {
     const crypto::FernetKey key(settings.key.bytes());
     show_last_total(parts.store, key);
-    ClassicMeter meter(settings.id, key, *settings.classic, settings.interval, stored,
+    ClassicMeter meter(settings.id, key, *settings.classic,
+                       clearing_command(settings.broker, settings.classic->up), settings.interval, stored,
                        {.tally = [&parts] { return parts.reader.tally(); },
                         .facts = host::facts,
                         .store = parts.store,
@@ -211,9 +213,10 @@ void add_run(CLI::App& parent, Action& action)
         ->option_text("FILE")
         ->required();
     command
-        ->add_option(
-            "--source", options->source,
-            "auto (the GPIO line; simulation where this machine has none), gpio, simulate, or replay=TRACE")
+        ->add_option("--source", options->source,
+                     "auto (the GPIO line; where this machine has none, simulation, but never on the classic "
+                     "wire), gpio, "
+                     "simulate, or replay=TRACE")
         ->option_text("SOURCE");
     command
         ->add_option(

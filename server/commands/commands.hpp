@@ -8,6 +8,8 @@ namespace pulsemeter {
 void add_init(CLI::App& parent, Action& action);
 void add_meter_add(CLI::App& parent, Action& action);
 void add_meter_list(CLI::App& parent, Action& action);
+void add_meter_remove(CLI::App& parent, Action& action);
+void add_meter_restore_total(CLI::App& parent, Action& action);
 void add_run(CLI::App& parent, Action& action);
 void add_status(CLI::App& parent, Action& action);
 void add_readings(CLI::App& parent, Action& action);

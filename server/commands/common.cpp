@@ -1,12 +1,12 @@
 #include "server/commands/common.hpp"
 
-#include "server/keystore.hpp"
 #include "server/sqlite_ledger.hpp"
 #include "shared/errors.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <random>
@@ -67,18 +67,39 @@ MeterId parse_meter_id(const std::string& text)
         fmt::format("\"{}\" is no meter id: 1 to {} characters of a-z, 0-9 and -", text, MeterId::longest));
 }
 
+namespace {
+
+UsageError unknown_meter(const std::vector<MeterEntry>& meters, const std::string& text)
+{
+    std::string known;
+    for (const MeterEntry& meter : meters)
+        known += (known.empty() ? "" : ", ") + meter.id.text();
+    return UsageError(
+        fmt::format("there is no meter \"{}\"; {}", text,
+                    known.empty() ? "add one with `meter-server meter add`" : "known: " + known));
+}
+
+} // namespace
+
+MeterEntry served_meter(const DataFolder& folder, const std::string& text)
+{
+    const MeterId id = parse_meter_id(text);
+    const auto meters = Keystore::list(folder.keystore());
+    const auto found = std::ranges::find(meters, id, &MeterEntry::id);
+    if (found == meters.end())
+        throw unknown_meter(meters, text);
+    return *found;
+}
+
 MeterId known_meter(const DataFolder& folder, const std::string& text)
 {
     MeterId id = parse_meter_id(text);
-    std::string known;
-    for (const MeterEntry& meter : Keystore::list(folder.keystore())) {
-        if (meter.id == id)
-            return id;
-        known += (known.empty() ? "" : ", ") + meter.id.text();
-    }
-    throw UsageError(
-        fmt::format("there is no meter \"{}\"; {}", text,
-                    known.empty() ? "add one with `meter-server meter add`" : "known: " + known));
+    const auto meters = Keystore::list(folder.keystore());
+    const auto in_the_ledger = SqliteLedger(folder.ledger(), LedgerAccess::read).meters();
+    if (std::ranges::find(meters, id, &MeterEntry::id) == meters.end() &&
+        std::ranges::find(in_the_ledger, id) == in_the_ledger.end())
+        throw unknown_meter(meters, text);
+    return id;
 }
 
 void put(std::string_view text)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "server/data_folder.hpp"
+#include "server/keystore.hpp"
 #include "shared/reading.hpp"
 
 #include <cstdint>
@@ -27,8 +28,10 @@ void refuse_lost_keystore(const DataFolder& folder);
 void add_password_option(CLI::App& command, std::optional<std::filesystem::path>& file);
 
 [[nodiscard]] MeterId parse_meter_id(const std::string& text); // UsageError that says what an id looks like
-[[nodiscard]] MeterId known_meter(const DataFolder& folder,
-                                  const std::string& text); // … or which ones there are
+// … or which ones there are: of those that the server has keys of,
+[[nodiscard]] MeterEntry served_meter(const DataFolder& folder, const std::string& text);
+// and of those that were removed and have a past in the ledger, too.
+[[nodiscard]] MeterId known_meter(const DataFolder& folder, const std::string& text);
 
 // To standard output; throws if it can't be written: a script must not take half an answer for the whole one.
 void put(std::string_view text);   // part of an answer

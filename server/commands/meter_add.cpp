@@ -106,7 +106,9 @@ void refuse_what_cannot_be(const DataFolder& folder, const MeterId& id,
 {
     const auto meters = Keystore::list(folder.keystore());
     if (std::any_of(meters.begin(), meters.end(), [&](const MeterEntry& meter) { return meter.id == id; })) {
-        throw UsageError(fmt::format("there is a meter \"{}\" already: take another id", id.text()));
+        throw UsageError(fmt::format("there is a meter \"{}\" already: take another id, or free this one "
+                                     "with `meter-server meter remove {}`, which keeps its readings",
+                                     id.text(), id.text()));
     }
     if (out.empty())
         throw UsageError("--out: the file's name is empty");

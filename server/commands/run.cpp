@@ -15,8 +15,8 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <map>
 #include <memory>
-#include <set>
 
 namespace pulsemeter {
 namespace {
@@ -27,27 +27,48 @@ struct RunOptions {
     bool verbose = false;
 };
 
-// Tells of each meter once, also of those that `meter add` brings while the server runs.
-class NewMeters {
+// Tells of each meter once, also of what `meter add` and `meter remove` do while the server runs.
+class MeterWatch {
 public:
-    explicit NewMeters(Keystore& keystore) : keystore_(keystore) {}
+    explicit MeterWatch(Keystore& keystore) : keystore_(keystore) {}
 
-    std::vector<ServedMeter> operator()()
+    MeterChanges operator()()
     {
         try {
             keystore_.reload_if_changed();
         } catch (const std::exception& error) {
             log::error("{}; going on with the meters known so far", error.what());
         }
-        std::vector<ServedMeter> meters;
-        for (const MeterEntry& meter : keystore_.meters()) {
-            if (told_.insert(meter.id).second)
-                meters.push_back(served(meter));
+        MeterChanges changes;
+        for (auto each = told_.begin(); each != told_.end();) {
+            if (still_there(each->second)) {
+                ++each;
+            } else {
+                changes.removed.push_back(each->first);
+                each = told_.erase(each);
+            }
         }
-        return meters;
+        for (const MeterEntry& meter : keystore_.meters()) {
+            if (told_.try_emplace(meter.id, Told{meter, keystore_.key(meter.id)}).second)
+                changes.added.push_back(served(meter));
+        }
+        return changes;
     }
 
 private:
+    struct Told {
+        MeterEntry entry;
+        crypto::MasterKey key;
+    };
+
+    // The same one: the id alone may be another meter's by now, with a key of its own.
+    [[nodiscard]] bool still_there(const Told& told) const
+    {
+        const auto& meters = keystore_.meters();
+        return std::find(meters.begin(), meters.end(), told.entry) != meters.end() &&
+               std::ranges::equal(told.key.bytes(), keystore_.key(told.entry.id).bytes());
+    }
+
     [[nodiscard]] ServedMeter served(const MeterEntry& meter) const
     {
         const crypto::MasterKey& key = keystore_.key(meter.id);
@@ -57,7 +78,7 @@ private:
     }
 
     Keystore& keystore_;
-    std::set<MeterId> told_;
+    std::map<MeterId, Told> told_;
 };
 
 // A reader of our lines that has gone away is no reason to stop counting.
@@ -94,7 +115,7 @@ End serve(const Running& running)
     Server server({.bus = bus,
                    .ledger = ledger,
                    .tariff = settings.tariff,
-                   .new_meters = NewMeters(keystore),
+                   .meter_changes = MeterWatch(keystore),
                    .print = print_if_possible,
                    .detail = detail},
                   settings.broker.url.text(), random_number());

@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <memory>
 
 namespace pulsemeter {
@@ -24,6 +25,12 @@ ExitCode status(const StatusOptions& options)
     std::vector<report::MeterStatus> meters;
     for (const MeterEntry& meter : Keystore::list(folder.keystore()))
         meters.push_back({meter.id, ledger.summary(meter.id), meter.wire()});
+    for (const MeterId& id : ledger.meters()) { // those that were removed have a past
+        if (std::ranges::find(meters, id, &report::MeterStatus::id) != meters.end())
+            continue;
+        if (auto summary = ledger.summary(id))
+            meters.push_back({id, std::move(summary), std::nullopt});
+    }
 
     const WallTime now = wall_time();
     if (options.json) {

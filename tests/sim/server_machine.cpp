@@ -73,7 +73,10 @@ void ServerMachine::start()
         Server::Parts{.bus = *bus_,
                       .ledger = *ledger_,
                       .tariff = tariff_,
-                      .new_meters = [meters = meters_]() mutable { return std::exchange(meters, {}); },
+                      .meter_changes =
+                          [meters = meters_]() mutable {
+                              return MeterChanges{{}, std::exchange(meters, {})};
+                          },
                       .print = [](const std::string& /*lines*/) {},
                       .most = most},
         "the world's broker", dice_.next());

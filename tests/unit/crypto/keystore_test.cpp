@@ -118,6 +118,37 @@ BOOST_AUTO_TEST_CASE(a_classic_meter_keeps_its_topics)
     BOOST_TEST((Keystore::list(folder.keystore()) == again.meters()));
 }
 
+BOOST_AUTO_TEST_CASE(a_meter_that_is_removed_takes_its_key_along_and_leaves_the_others)
+{
+    const Folder folder;
+    Keystore store = Keystore::create(folder.keystore(), password, cheap);
+    Keystore running = Keystore::open(folder.keystore(), password);
+    const MasterKey shed = MasterKey::random();
+    const std::string audit = crypto::encode_base64url(store.audit_key().bytes());
+    store.add(classic_entry("house"), MasterKey::random());
+    store.add(entry("shed"), shed);
+    BOOST_TEST(running.reload_if_changed());
+    store.remove(entry("house").id);
+
+    BOOST_TEST((store.meters() == std::vector{entry("shed")}));
+    BOOST_TEST(running.reload_if_changed());
+    BOOST_TEST((running.meters() == std::vector{entry("shed")}));
+    const Keystore again = Keystore::open(folder.keystore(), password);
+    BOOST_TEST((again.meters() == std::vector{entry("shed")}));
+    BOOST_TEST(again.key(entry("shed").id).text() == shed.text());
+    BOOST_TEST(crypto::encode_base64url(again.existing_audit_key()->bytes()) == audit);
+    BOOST_TEST(nlohmann::json::parse(content(folder.keystore())).at("version").get<int>() == 1);
+
+    const std::string before = content(folder.keystore());
+    BOOST_TEST(is_usage_error(error_of([&] { store.remove(entry("house").id); }), folder.keystore(),
+                              "no meter house"));
+    BOOST_TEST(content(folder.keystore()) == before);
+
+    const MasterKey anew = MasterKey::random(); // the id and the topics are free again
+    store.add(classic_entry("house"), anew);
+    BOOST_TEST(Keystore::open(folder.keystore(), password).key(entry("house").id).text() == anew.text());
+}
+
 BOOST_AUTO_TEST_CASE(a_keystore_of_the_first_version_still_opens)
 {
     // As programs that knew the sealed wire only have written it; made with the cryptography package of Python.

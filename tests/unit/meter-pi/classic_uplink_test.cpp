@@ -132,6 +132,15 @@ BOOST_AUTO_TEST_CASE(the_retained_reading_is_only_heard_at_the_start)
     BOOST_TEST(meter.uplink.heard().value == 0U);
 }
 
+BOOST_AUTO_TEST_CASE(what_was_put_right_on_the_broker_is_heard_at_any_time)
+{
+    Sending meter;
+    meter.uplink.put_right(Pulses{500});
+    BOOST_TEST(meter.uplink.heard().value == 500U);
+    meter.uplink.put_right(Pulses{400});
+    BOOST_TEST(meter.uplink.heard().value == 500U);
+}
+
 BOOST_AUTO_TEST_CASE(P4_a_disk_that_fails_is_tried_again)
 {
     Sending meter;

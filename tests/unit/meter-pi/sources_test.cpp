@@ -16,36 +16,57 @@ BOOST_AUTO_TEST_SUITE(sources)
 
 BOOST_AUTO_TEST_CASE(C7_a_register_once_fed_by_hardware_is_never_simulated)
 {
-    for (const auto kind : all_kinds)
-        for (const auto presence : all_presences)
-            BOOST_TEST((decide(kind, presence, History::fed_by_hardware) != SourceDecision::simulate));
+    for (const auto fallback : {Fallback::simulation, Fallback::none})
+        for (const auto kind : all_kinds)
+            for (const auto presence : all_presences)
+                BOOST_TEST(
+                    (decide(kind, presence, History::fed_by_hardware, fallback) != SourceDecision::simulate));
 }
 
 BOOST_AUTO_TEST_CASE(C7_auto_simulates_only_where_no_chip_has_header_lines)
 {
     const auto fresh = History::never_fed;
-    BOOST_TEST((decide(SourceKind::automatic, LinePresence::no_gpio, fresh) == SourceDecision::simulate));
-    BOOST_TEST((decide(SourceKind::automatic, LinePresence::found, fresh) == SourceDecision::take_line));
-    BOOST_TEST(
-        (decide(SourceKind::automatic, LinePresence::not_there, fresh) == SourceDecision::refuse_missing));
+    BOOST_TEST((decide(SourceKind::automatic, LinePresence::no_gpio, fresh, Fallback::simulation) ==
+                SourceDecision::simulate));
+    BOOST_TEST((decide(SourceKind::automatic, LinePresence::found, fresh, Fallback::simulation) ==
+                SourceDecision::take_line));
+    BOOST_TEST((decide(SourceKind::automatic, LinePresence::not_there, fresh, Fallback::simulation) ==
+                SourceDecision::refuse_missing));
+}
+
+BOOST_AUTO_TEST_CASE(C7_on_the_classic_wire_simulation_wants_to_be_asked_for)
+{
+    const auto with = [](SourceKind kind, LinePresence presence) {
+        return decide(kind, presence, History::never_fed, Fallback::none);
+    };
+    BOOST_TEST((with(SourceKind::automatic, LinePresence::no_gpio) == SourceDecision::refuse_falling_back));
+    BOOST_TEST((with(SourceKind::automatic, LinePresence::not_there) == SourceDecision::refuse_missing));
+    BOOST_TEST((with(SourceKind::automatic, LinePresence::found) == SourceDecision::take_line));
+    BOOST_TEST((with(SourceKind::simulate, LinePresence::no_gpio) == SourceDecision::simulate));
 }
 
 BOOST_AUTO_TEST_CASE(C7_a_missing_line_is_waited_for_once_it_has_fed_the_register)
 {
-    for (const auto kind : {SourceKind::automatic, SourceKind::gpio})
-        for (const auto presence : {LinePresence::no_gpio, LinePresence::not_there})
-            BOOST_TEST((decide(kind, presence, History::fed_by_hardware) == SourceDecision::wait_for_line));
+    for (const auto fallback : {Fallback::simulation, Fallback::none})
+        for (const auto kind : {SourceKind::automatic, SourceKind::gpio})
+            for (const auto presence : {LinePresence::no_gpio, LinePresence::not_there})
+                BOOST_TEST((decide(kind, presence, History::fed_by_hardware, fallback) ==
+                            SourceDecision::wait_for_line));
 }
 
 BOOST_AUTO_TEST_CASE(gpio_never_simulates_and_simulate_never_takes_a_line)
 {
     const auto fresh = History::never_fed;
-    BOOST_TEST((decide(SourceKind::gpio, LinePresence::no_gpio, fresh) == SourceDecision::refuse_missing));
-    BOOST_TEST((decide(SourceKind::gpio, LinePresence::not_there, fresh) == SourceDecision::refuse_missing));
+    BOOST_TEST((decide(SourceKind::gpio, LinePresence::no_gpio, fresh, Fallback::simulation) ==
+                SourceDecision::refuse_missing));
+    BOOST_TEST((decide(SourceKind::gpio, LinePresence::not_there, fresh, Fallback::simulation) ==
+                SourceDecision::refuse_missing));
     for (const auto presence : all_presences) {
-        BOOST_TEST((decide(SourceKind::simulate, presence, fresh) == SourceDecision::simulate));
-        BOOST_TEST((decide(SourceKind::replay, presence, fresh) == SourceDecision::simulate));
-        BOOST_TEST((decide(SourceKind::simulate, presence, History::fed_by_hardware) ==
+        BOOST_TEST((decide(SourceKind::simulate, presence, fresh, Fallback::simulation) ==
+                    SourceDecision::simulate));
+        BOOST_TEST(
+            (decide(SourceKind::replay, presence, fresh, Fallback::simulation) == SourceDecision::simulate));
+        BOOST_TEST((decide(SourceKind::simulate, presence, History::fed_by_hardware, Fallback::simulation) ==
                     SourceDecision::refuse_simulating));
     }
 }

@@ -156,7 +156,7 @@ BOOST_AUTO_TEST_CASE(P5_a_day_on_the_classic_wire_takes_at_most_9000_syncs)
                                            std::chrono::floor<std::chrono::seconds>(now - start).count())};
         };
         ClassicMeter meter(
-            settings.id, crypto::FernetKey(settings.key.bytes()), *settings.classic, settings.interval,
+            settings.id, crypto::FernetKey(settings.key.bytes()), *settings.classic, "", settings.interval,
             {.source = Source::measured},
             {.tally = tally, .facts = [] { return ReadingFacts{}; }, .store = store, .bus = bus}, 1);
         const std::uint64_t before = disk.syncs();

@@ -158,6 +158,20 @@ BOOST_AUTO_TEST_CASE(status_for_people_lines_up)
         "attic-1              -        -      -  -         -                    classic  no reading yet\n");
 }
 
+BOOST_AUTO_TEST_CASE(the_past_of_a_meter_that_was_removed_is_shown_as_that)
+{
+    report::MeterStatus meter = status_of(reading_of(48), 48);
+    meter.wire = std::nullopt;
+    const json shown = status_json_of(meter, noon);
+    BOOST_TEST(shown.at("removed") == true);
+    BOOST_TEST(shown.at("stale") == true);
+    BOOST_TEST(shown.at("total_pulses") == 48);
+    BOOST_TEST(!shown.contains("wire"));
+    BOOST_TEST(report::status_table({{meter}}, tariff, noon) ==
+               "METER      TOTAL     COST  POWER  SOURCE    LAST READING         WIRE  STATE\n"
+               "hall   0.048 kWh  £0.0187  -      measured  2022-09-17 12:00:00  -     removed\n");
+}
+
 BOOST_AUTO_TEST_CASE(a_reading_as_json_and_csv_says_the_same)
 {
     LedgerReading row{reading_of(48), noon + std::chrono::milliseconds(250), Standing::admitted};

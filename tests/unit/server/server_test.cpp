@@ -63,6 +63,7 @@ struct World {
     FillingLedger ledger;
     Tariff tariff = *Tariff::parse("0.39", "£");
     std::vector<ServedMeter> added{{hall, keys, 43}};
+    std::vector<MeterId> removed;
     std::string printed;
     Server::SteadyTime now{1h};
     WallTime wall{std::chrono::milliseconds(1'663'416'000'000)};
@@ -73,7 +74,10 @@ struct World {
         : server({.bus = bus,
                   .ledger = ledger,
                   .tariff = tariff,
-                  .new_meters = [this] { return std::exchange(added, {}); },
+                  .meter_changes =
+                      [this] {
+                          return MeterChanges{std::exchange(removed, {}), std::exchange(added, {})};
+                      },
                   .print = [this](const std::string& lines) { printed += lines; },
                   .detail = detail},
                  "mqtt://scripted", 1)
@@ -196,6 +200,55 @@ BOOST_FIXTURE_TEST_CASE(a_meter_that_is_added_is_served_within_a_second, QuietWo
     now += 1s;
     (void)turn();
     BOOST_TEST((bus.subscribed == std::vector{keys.up_topic, topic}));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_meter_that_is_removed_is_neither_served_nor_answered, QuietWorld)
+{
+    arrive(sealed(1, 48));
+    (void)turn();
+    bus.published.clear();
+    removed = {hall};
+    now += 1s;
+    (void)turn();
+    arrive(sealed(1, 48));
+    arrive(sealed(2, 49));
+    (void)turn();
+    BOOST_TEST(bus.published.empty());
+    BOOST_TEST(lines() == 1);
+    BOOST_TEST((ledger.summary(hall)->newest.total == Pulses{48})); // which stays
+}
+
+BOOST_FIXTURE_TEST_CASE(a_classic_meter_that_is_removed_is_never_spoken_to_again, QuietWorld)
+{
+    const MeterId attic = *MeterId::parse("attic");
+    added = {{attic, ClassicChannel{crypto::FernetKey(crypto::MasterKey::random().bytes()), {}}}};
+    now += 1s;
+    (void)turn();
+    removed = {attic};
+    now += 1s;
+    (void)turn();
+    for (int look = 0; look < 30; ++look) {
+        now += 1s;
+        (void)turn();
+    }
+    BOOST_TEST(bus.published.empty());
+}
+
+BOOST_FIXTURE_TEST_CASE(a_meter_that_is_removed_and_added_anew_at_once_has_its_new_key_alone, QuietWorld)
+{
+    const Received old = sealed(1, 48);
+    keys = crypto::derive(crypto::MasterKey::random(), hall);
+    removed = {hall};
+    added = {{hall, keys, 43}};
+    now += 1s;
+    (void)turn();
+    arrive(old);
+    (void)turn();
+    BOOST_TEST(bus.published.empty());
+    arrive(sealed(1, 7));
+    (void)turn();
+    BOOST_TEST(confirmed(1));
+    BOOST_TEST((ledger.summary(hall)->newest.total == Pulses{7}));
 }
 
 BOOST_FIXTURE_TEST_CASE(a_classic_meter_is_served_beside_a_sealed_one, QuietWorld)

@@ -208,6 +208,22 @@ BOOST_FIXTURE_TEST_CASE(consumption_is_the_sum_within_epochs_by_meter_constant, 
     BOOST_TEST(used_until(ledger, meter_id("garage"), sample(1, 1, 0)).empty());
 }
 
+BOOST_FIXTURE_TEST_CASE(C7_what_the_classic_wire_has_brought_goes_with_measured_energy_alone, InMemory)
+{
+    BOOST_TEST((ledger.append_total(kitchen, Pulses{46}, noon).outcome == ClassicOutcome::accepted));
+    BOOST_TEST((ledger.append_total(kitchen, Pulses{50}, noon).outcome == ClassicOutcome::accepted));
+    const auto used = [&] { return ledger.summary(kitchen)->consumption; };
+    BOOST_TEST((used() == std::vector<ConsumedPulses>{{{1000}, {50}}}));
+    BOOST_TEST(is_accepted(append(ledger, simulated(sample(2, 1, 0))).outcome)); // moved over, tried out
+    BOOST_TEST(is_accepted(append(ledger, simulated(sample(2, 2, 7))).outcome));
+    BOOST_TEST((used() == std::vector<ConsumedPulses>{{{1000}, {7}}}));
+    BOOST_TEST(is_accepted(append(ledger, sample(3, 1, 0)).outcome));
+    BOOST_TEST((used() == std::vector<ConsumedPulses>{{{1000}, {50}}}));
+    BOOST_TEST(is_accepted(append(ledger, sample(3, 2, 3)).outcome));
+    BOOST_TEST((used() == std::vector<ConsumedPulses>{{{1000}, {53}}}));
+    BOOST_TEST((ledger.state_for(kitchen, Source::measured).highest_epoch == Epoch{3}));
+}
+
 BOOST_FIXTURE_TEST_CASE(a_sum_beyond_63_bits_is_kept_in_parts, InMemory)
 {
     for (std::uint32_t epoch = 1; epoch <= 3; ++epoch) {

@@ -1,0 +1,42 @@
+#include "shared/shell_command.hpp"
+
+#include <fmt/core.h>
+
+namespace pulsemeter {
+std::string shell_word(std::string_view text)
+{
+    std::string word = "'";
+    for (const char character : text)
+        word += character == '\'' ? std::string("'\\''") : std::string(1, character);
+    return word + "'";
+}
+
+namespace {
+
+std::string option(std::string_view name, const std::string& value)
+{
+    return value.empty() ? "" : fmt::format(" {} {}", name, shell_word(value));
+}
+
+std::string tls_options(const TlsFiles& tls)
+{
+    const bool trusts_the_system = tls.ca_file.empty() && tls.ca_folder.empty();
+    return option("--cafile", tls.ca_file.string()) +
+           option("--capath", trusts_the_system ? "/etc/ssl/certs" : tls.ca_folder.string()) +
+           option("--cert", tls.client_cert.string()) + option("--key", tls.client_key.string());
+}
+
+} // namespace
+
+std::string clearing_command(const BrokerSettings& broker, const std::string& topic)
+{
+    std::string command = fmt::format("mosquitto_pub -h {} -p {}", broker.url.host, broker.url.port);
+    command += option("-u", broker.username);
+    if (!broker.password_file.empty())
+        command += fmt::format(" -P \"$(cat {})\"", shell_word(broker.password_file.string()));
+    if (broker.url.transport == Transport::tls)
+        command += tls_options(broker.tls);
+    return command + fmt::format(" -t {} -r -n", shell_word(topic));
+}
+
+} // namespace pulsemeter
