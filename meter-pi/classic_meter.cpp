@@ -36,8 +36,8 @@ ClassicMeter::ClassicMeter(const MeterId& id, const crypto::FernetKey& key, cons
       uplink_(pause, seed),
       saved_(stored)
 {
-    parts_.bus.subscribe(topics_.down);
-    parts_.bus.subscribe(topics_.up); // for the retained reading alone
+    parts_.bus.require(topics_.down);
+    parts_.bus.require(topics_.up); // who can't see the retained reading would write over it
 }
 
 SteadyTime ClassicMeter::turn(SteadyTime now)

@@ -57,7 +57,7 @@ public:
     {
         Heard heard;
         for (const std::string& topic : topics_)
-            bus_.subscribe(topic);
+            bus_.require(topic);
         Time end = now() + patience;
         Time hello_at = Time::max();
         while (!over(heard) && now() < end && !loop_.stop_requested()) {

@@ -48,6 +48,9 @@ public:
     // is a Disconnected.
     virtual void subscribe(const std::string& topic) = 0;
 
+    // As subscribe(), but a connection without this topic is none: if the broker refuses it, that is a Disconnected.
+    virtual void require(const std::string& topic) { subscribe(topic); }
+
     // QoS 1, never blocks. False: not connected, or too many publishes are outstanding; nothing was sent then.
     // True promises nothing but an attempt: only a sealed confirmation does.
     [[nodiscard]] virtual bool publish(const std::string& topic, std::string_view payload, Retain retain) = 0;

@@ -92,7 +92,7 @@ void PahoMessageBus::Impl::take_answer(const std::string& topic, Subscription su
         log::info("{}: topic {}: the broker grants it now", settings.url.text(), topic);
     if (stage == Stage::subscribing && unacknowledged > 0)
         return;
-    if (all_topics_refused()) {
+    if (is_worthless()) {
         fail(now, refused_topics(),
              is_about_the_topic(subscription.code) ? Loss::topic_not_taken : Loss::all_topics_refused);
         return;
@@ -102,10 +102,12 @@ void PahoMessageBus::Impl::take_answer(const std::string& topic, Subscription su
     tell_refused_topics(now);
 }
 
-bool PahoMessageBus::Impl::all_topics_refused() const
+bool PahoMessageBus::Impl::is_worthless() const
 {
-    return std::all_of(topics.begin(), topics.end(),
-                       [](const auto& each) { return each.second.answer == Answer::refused; });
+    const auto is_refused = [](const auto& each) { return each.second.answer == Answer::refused; };
+    return std::all_of(topics.begin(), topics.end(), is_refused) ||
+           std::any_of(topics.begin(), topics.end(),
+                       [&](const auto& each) { return is_refused(each) && required.contains(each.first); });
 }
 
 // The first one with its reason, and how many more; empty if there is none.
@@ -221,6 +223,12 @@ void PahoMessageBus::subscribe(const std::string& topic)
         impl_->fail(steady_clock::now(), trouble);
         impl_->inbox->wake(); // there is a new deadline
     }
+}
+
+void PahoMessageBus::require(const std::string& topic)
+{
+    impl_->required.insert(topic);
+    subscribe(topic);
 }
 
 bool PahoMessageBus::publish(const std::string& topic, std::string_view payload, Retain retain)

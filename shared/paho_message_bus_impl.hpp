@@ -10,6 +10,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -49,7 +50,7 @@ struct PahoMessageBus::Impl {
     [[nodiscard]] std::string subscribing_to(const std::string& topic);
     void take_answer(const std::string& topic, Subscription subscription, Time now);
     void tell_refused_topics(Time now);
-    [[nodiscard]] bool all_topics_refused() const;
+    [[nodiscard]] bool is_worthless() const; // every topic, or one that is required, is refused
     [[nodiscard]] std::string refused_topics() const;
     [[nodiscard]] Time try_refused_topics_again(Time now); // answers the next deadline
 
@@ -74,6 +75,7 @@ struct PahoMessageBus::Impl {
     Backoff backoff;
     std::shared_ptr<BusInbox> inbox; // shared with the thread that looks up a name, which may hang for long
     std::map<std::string, Subscription> topics;
+    std::set<std::string> required; // of these
     std::vector<BusEvent> events;
     std::size_t messages = 0; // among the events
 

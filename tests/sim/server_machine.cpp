@@ -69,17 +69,17 @@ void ServerMachine::start()
         return;
     }
     bus_ = std::make_unique<Bus>(broker_, [this](const Parcel& parcel) { return publishing(parcel); });
-    server_ = std::make_unique<Server>(
-        Server::Parts{.bus = *bus_,
-                      .ledger = *ledger_,
-                      .tariff = tariff_,
-                      .meter_changes =
-                          [meters = meters_]() mutable {
-                              return MeterChanges{{}, std::exchange(meters, {})};
-                          },
-                      .print = [](const std::string& /*lines*/) {},
-                      .most = most},
-        "the world's broker", dice_.next());
+    server_ =
+        std::make_unique<Server>(Server::Parts{.bus = *bus_,
+                                               .ledger = *ledger_,
+                                               .tariff = tariff_,
+                                               .meter_changes =
+                                                   [meters = meters_]() mutable {
+                                                       return MeterChanges{{}, std::exchange(meters, {})};
+                                                   },
+                                               .print = [](const std::string& /*lines*/) {},
+                                               .most = most},
+                                 "the world's broker", dice_.next());
     due = clocks_.now;
 }
 

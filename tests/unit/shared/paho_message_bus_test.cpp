@@ -291,6 +291,19 @@ BOOST_AUTO_TEST_CASE(no_topic_granted_is_no_connection)
     BOOST_TEST(program.denials.empty());
 }
 
+BOOST_AUTO_TEST_CASE(a_connection_without_a_required_topic_is_none)
+{
+    ScriptedBroker scripted({connack_5, bytes({0x90, 4, 0, 1, 0, 1}) + bytes({0x90, 4, 0, 2, 0, 0x87})});
+    World world;
+    Program program(world.loop, scripted.settings(MqttVersion::v5));
+    program.bus.subscribe("one");
+    program.bus.require("two");
+    world.run_until({&program}, [&] { return !program.reasons.empty(); });
+    BOOST_TEST(contains(program.reasons[0], ": topic two: not authorised: "), program.reasons[0]);
+    BOOST_TEST((program.last_loss == Loss::all_topics_refused));
+    BOOST_TEST(program.connects == 0);
+}
+
 BOOST_AUTO_TEST_CASE(a_topic_that_no_broker_takes_is_told_apart_from_a_forbidden_one)
 {
     const auto v5 = MqttVersion::v5;
