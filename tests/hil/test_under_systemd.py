@@ -5,10 +5,11 @@ import os
 import shutil
 import unittest
 
-from board_case import HEALS, ROOT, TREES, BoardCase
+from board_case import ROOT, TREES, BoardCase
 from debian import RootDisk, lay_out
 
 ARCHIVE = ROOT / "build" / "package" / "board.tar"
+STARTS = 300  # seconds; twenty on a quiet machine
 # Run in the service's place, as its user in its sandbox.
 PROBE = """#!/bin/sh
 for device in gpiochip0 vda null; do
@@ -46,7 +47,7 @@ class Service(BoardCase):
         self.head_end.run()
         self.boot(disk=RootDisk(self.folder, self.root()))
         try:
-            self.wait(lambda: self.server_total() is not None, "the service's first reading", HEALS)
+            self.wait(lambda: self.server_total() is not None, "the service's first reading", STARTS)
         except AssertionError:
             self.fail(f"no reading has come:\n{self.board.run('journalctl -b --no-pager | tail -n 40')}")
         self.board.pulse(200)
