@@ -240,9 +240,10 @@ void Uplink::tick(SteadyTime now)
         window_.unanswered();
         keep_oldest();
     }
-    for (auto& [at, flight] : in_flight_)
+    for (auto& [at, flight] : in_flight_) {
         if (flight.resend_at <= now)
             send_again(flight, now);
+    }
     note_if_full();
 }
 

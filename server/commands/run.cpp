@@ -153,9 +153,10 @@ ExitCode run(const RunOptions& options)
     ServiceManager service;
     const Running running{folder, password, options.verbose ? Detail::envelopes : Detail::readings, loop,
                           service};
-    while (serve(running) == End::restored)
+    while (serve(running) == End::restored) {
         log::warning("{} was restored from a backup: going on with its ledger, keys and settings",
                      folder.path().string());
+    }
     return ExitCode::done;
 }
 

@@ -122,9 +122,10 @@ void World::step()
     ++done_[drawn->name];
     (this->*drawn->act)();
     settle();
-    for (const Machine* machine : machines())
+    for (const Machine* machine : machines()) {
         if (!machine->is_within_bounds())
             throw Violation{"a queue outgrows its bounds"};
+    }
     if (server_->is_running() && ++steps_ % totals_every == 0) {
         try {
             witness_.check_totals(server_->ledger());

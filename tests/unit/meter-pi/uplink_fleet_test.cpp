@@ -65,8 +65,8 @@ struct Meter {
         uplink.tick(now);
         while (uplink.room() > 0) {
             std::vector<Reading> rows;
-            for (auto row = outbox.upper_bound(uplink.after().sequence.value);
-                 row != outbox.end() && rows.size() < uplink.room(); ++row)
+            auto row = outbox.upper_bound(uplink.after().sequence.value);
+            for (; row != outbox.end() && rows.size() < uplink.room(); ++row)
                 rows.push_back(reading(*row));
             uplink.offer(rows, now);
         }
@@ -120,10 +120,11 @@ struct Fleet {
     {
         now += 1ms;
         while (const auto sent = up.take(now)) {
-            if (queue.size() < broker_holds)
+            if (queue.size() < broker_holds) {
                 queue.push_back(*sent);
-            else
+            } else {
                 ++dropped;
+            }
         }
         for (std::size_t count = 0; count < server_takes && !queue.empty(); ++count) {
             serve(queue.front());

@@ -216,9 +216,10 @@ struct Backlog : Greeted {
         feed();
         const Numbers numbers = sent();
         now += 50ms;
-        for (const auto number : numbers)
+        for (const auto number : numbers) {
             if (!is_lost(number))
                 (void)uplink.received(confirmation(number, number), now);
+        }
         uplink.settled();
         return numbers.size();
     }
@@ -253,12 +254,13 @@ BOOST_AUTO_TEST_CASE(D5_the_window_is_halved_at_a_loss_and_grows_slowly_from_the
         return number % 3 == 0 && lost.insert(number).second;
     });
     Numbers again;
-    for (const SteadyTime end = meter.now + 1s; meter.now < end;)
+    for (const SteadyTime end = meter.now + 1s; meter.now < end;) {
         (void)meter.round_trip([&](std::uint64_t number) {
             if (lost.contains(number))
                 again.push_back(number);
             return false;
         });
+    }
     BOOST_TEST(again.size() == lost.size()); // each once, and soon
     std::size_t now_out = meter.round_trip();
     BOOST_TEST(now_out >= SendWindow::widest / 2);
