@@ -217,7 +217,8 @@ class Refusals(PrivateCase):
     def test_A1_a_url_without_tls_at_a_port_for_it(self):
         self.private_broker(tls=True)
         self.url = self.url.replace("mqtts://", "mqtt://")
-        for version, words in (("5", "if it is an older one, set mqtt_version"), ("3.1.1", "if it is no MQTT broker, correct")):
+        for version, words in (("5", "if it is an older one, set mqtt_version"),
+                               ("3.1.1", "if it is no MQTT broker, correct")):
             with self.subTest(version):
                 server, meter = self.both(version)
                 self.refused(server, meter, f"ends the connection at once: {words}",

@@ -68,7 +68,8 @@ class MeterAdd(PrivateCase):
         for words, *said in wrong:
             with self.subTest(words):
                 command = [*server.arguments("meter", "add", "attic", "--out", out, password=True), *words]
-                done = subprocess.run(command, capture_output=True, env=self.environment, stdin=subprocess.DEVNULL, timeout=30)
+                done = subprocess.run(command, capture_output=True, env=self.environment, stdin=subprocess.DEVNULL,
+                                      timeout=30)
                 done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode("utf-8", "backslashreplace")
                 self.assert_refused(done, 2, *said)
                 self.assertFalse(out.exists())
@@ -96,9 +97,11 @@ class MeterAdd(PrivateCase):
         meter.run()
         meter.process.wait_err("connected to the broker")
         for end in ("", "\n", "\r\n"):
-            key = self.secret_file(self.folder / f"key{len(end)}", "A" * 43 + "=" + end)
-            server.command("meter", "add", f"old{len(end)}", "--wire", "classic", "--up-topic", f"up{len(end)}",
-                           "--down-topic", f"down{len(end)}", "--out", server.folder / f"old{len(end)}.toml", "--key-file", key, password=True, check=True)
+            name = f"old{len(end)}"
+            key = self.secret_file(self.folder / f"{name}.key", "A" * 43 + "=" + end)
+            server.command("meter", "add", name, "--wire", "classic", "--up-topic", f"{name}/up", "--down-topic",
+                           f"{name}/down", "--out", server.folder / f"{name}.toml", "--key-file", key, password=True,
+                           check=True)
 
     def test_what_does_not_go_together_is_refused(self):
         self.private_broker()
