@@ -35,8 +35,8 @@ struct Gap {
 // Of a meter that has at least one reading. "Newest" is the highest (epoch, sequence) that counts.
 struct MeterSummary {
     Reading newest;
-    WallTime received_at{};                  // of the newest
-    Delivery delivery = Delivery::live;      // of the newest
+    WallTime received_at{};             // of the newest
+    Delivery delivery = Delivery::live; // of the newest
     // Over the epochs of the newest's source, one a meter constant; of the classic wire and measured ones together.
     std::vector<ConsumedPulses> consumption;
     std::optional<std::chrono::milliseconds> interval; // between the last two readings of one boot
