@@ -169,7 +169,7 @@ BOOST_AUTO_TEST_CASE(the_past_of_a_meter_that_was_removed_is_shown_as_that)
     BOOST_TEST(!shown.contains("wire"));
     BOOST_TEST(report::status_table({{meter}}, tariff, noon) ==
                "METER      TOTAL     COST  POWER  SOURCE    LAST READING         WIRE  STATE\n"
-               "hall   0.048 kWh  £0.0187  -      measured  2022-09-17 12:00:00  -     removed\n");
+               "hall   0.048 kWh  £0.0187      -  measured  2022-09-17 12:00:00  -     removed\n");
 }
 
 BOOST_AUTO_TEST_CASE(a_reading_as_json_and_csv_says_the_same)
