@@ -210,8 +210,10 @@ BOOST_FIXTURE_TEST_CASE(consumption_is_the_sum_within_epochs_by_meter_constant, 
 
 BOOST_FIXTURE_TEST_CASE(C7_what_the_classic_wire_has_brought_goes_with_measured_energy_alone, InMemory)
 {
-    BOOST_TEST((ledger.append_total(kitchen, Pulses{46}, noon).outcome == ClassicOutcome::accepted));
-    BOOST_TEST((ledger.append_total(kitchen, Pulses{50}, noon).outcome == ClassicOutcome::accepted));
+    BOOST_TEST(
+        (ledger.append_total(kitchen, Pulses{46}, noon, Delivery::live).outcome == ClassicOutcome::accepted));
+    BOOST_TEST(
+        (ledger.append_total(kitchen, Pulses{50}, noon, Delivery::live).outcome == ClassicOutcome::accepted));
     const auto used = [&] { return ledger.summary(kitchen)->consumption; };
     BOOST_TEST((used() == std::vector<ConsumedPulses>{{{1000}, {50}}}));
     BOOST_TEST(is_accepted(append(ledger, simulated(sample(2, 1, 0))).outcome)); // moved over, tried out
