@@ -164,10 +164,10 @@ public:
     [[nodiscard]] Bus& bus() { return *bus_; }
     [[nodiscard]] bool has_bus() const { return bus_ != nullptr; }
 
+    Server::Queues most{.waiting = 100, .outgoing = 100}; // small enough to be reached; of the next start
+
 private:
     class WitnessedLedger;
-    // Small enough to be reached.
-    static constexpr Server::Queues most{.waiting = 100, .outgoing = 100};
     void stop_program() override;
     [[nodiscard]] bool publishing(const Parcel& parcel);
 

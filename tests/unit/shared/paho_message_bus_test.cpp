@@ -293,7 +293,7 @@ BOOST_AUTO_TEST_CASE(no_topic_granted_is_no_connection)
 
 BOOST_AUTO_TEST_CASE(a_connection_without_a_required_topic_is_none)
 {
-    ScriptedBroker scripted({connack_5, bytes({0x90, 4, 0, 1, 0, 1}) + bytes({0x90, 4, 0, 2, 0, 0x87})});
+    ScriptedBroker scripted({connack_5, bytes({0x90, 4, 0, 1, 0, 1}), bytes({0x90, 4, 0, 2, 0, 0x87})});
     World world;
     Program program(world.loop, scripted.settings(MqttVersion::v5));
     program.bus.subscribe("one");
