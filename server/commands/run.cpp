@@ -106,18 +106,20 @@ enum class End : std::uint8_t { stopped, restored };
 
 End serve(const Running& running)
 {
-    const auto& [folder, password, detail, loop, service] = running;
+    const DataFolder& folder = running.folder; // by name: clang 14 captures no structured binding
+    EventLoop& loop = running.loop;
+    ServiceManager& service = running.service;
     // First, since a restore that comes later shows in it.
     SqliteLedger ledger(folder.ledger(), LedgerAccess::write);
     const ServerSettings settings = read_server_settings(folder.settings());
-    Keystore keystore = Keystore::open(folder.keystore(), password.text());
+    Keystore keystore = Keystore::open(folder.keystore(), running.password.text());
     PahoMessageBus bus(settings.broker, random_client_id(), random_number(), [&loop] { loop.wake(); });
     Server server({.bus = bus,
                    .ledger = ledger,
                    .tariff = settings.tariff,
                    .meter_changes = MeterWatch(keystore),
                    .print = print_if_possible,
-                   .detail = detail},
+                   .detail = running.detail},
                   settings.broker.url.text(), random_number());
     if (keystore.meters().empty())
         log::warning("no meter yet: meter-server meter add ID --out FILE");
