@@ -7,7 +7,7 @@ import unittest
 from cryptography.fernet import Fernet
 
 from harness import HEALS, Broker, Meter, program
-from test_brokers import DYNAMIC_SECURITY
+from private_broker import DYNAMIC_SECURITY
 from test_classic import DOWN, METER_LINE, UP, Classic
 from wire import MEASURED, Keys, Peer, reading
 

@@ -373,11 +373,11 @@ void Witness::check_totals(SqliteLedger& ledger) const
             consumed += part.pulses.value;
         // One that was said past the register and came before the first of its epoch is where that begins then: whoever
         // has the key may say so.
-        const bool is_misled =
-            std::any_of(truth.said_past.begin(), truth.said_past.end(), [&](const Reading& said) {
-                const auto row = truth.rows.find(key(said));
-                return row != truth.rows.end() && row->second.reading == said;
-            });
+        const bool is_misled = std::any_of(truth.said_past.begin(), truth.said_past.end(),
+                                           [&rows = truth.rows](const Reading& said) {
+                                               const auto row = rows.find(key(said));
+                                               return row != rows.end() && row->second.reading == said;
+                                           });
         if (!truth.overruled && !is_misled && consumed > counted)
             violated(
                 fmt::format("{}: {} pulses are billed, {} were counted", meter.text(), consumed, counted));
