@@ -72,14 +72,16 @@ void ClassicMeter::take_in_bus_events(SteadyTime now)
             log::info("connected to the broker");
             connected_ = true;
             uplink_.connected(now);
-            if (std::exchange(retained_is_foreign_,
-                              false)) // by now it may be another one, or none: it is told anew
+            if (std::exchange(was_foreign_, false)) // what is there by now may come a moment after this
                 uplink_.postpone(now);
         } else if (const auto* loss = std::get_if<Disconnected>(&event)) {
             if (connected_)
                 last_complaint_.clear();
             complain(loss->reason + "; the total is kept and sent later", now);
             connected_ = false;
+            // By the next connection it may be another message, or none: that one tells, and may do so before it is
+            // called connected.
+            was_foreign_ = was_foreign_ || std::exchange(retained_is_foreign_, false);
             uplink_.disconnected();
             silence_.ended();
         } else if (const auto* denied = std::get_if<PublishDenied>(&event)) {

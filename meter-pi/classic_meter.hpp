@@ -65,6 +65,7 @@ private:
     std::optional<Milliwatts> power_;
     bool connected_ = false;
     bool retained_is_foreign_ = false; // sending would write over what someone else has kept there
+    bool was_foreign_ = false;         // when the connection was lost
     std::string last_complaint_;
     std::string condition_;
     SteadyTime next_save_{}; // at once
