@@ -186,12 +186,30 @@ public:
     [[nodiscard]] bool answered(std::size_t packets) const { return answered_ >= packets; }
 
 private:
+    // One, however many come at once (MQTT 2.1.4: its length has 7 bits a byte, the lowest first).
+    [[nodiscard]] bool take_packet() const
+    {
+        std::uint8_t byte = 0;
+        if (::recv(client_, &byte, 1, MSG_WAITALL) != 1)
+            return false;
+        std::size_t length = 0;
+        unsigned shift = 0;
+        do {
+            if (::recv(client_, &byte, 1, MSG_WAITALL) != 1)
+                return false;
+            length |= static_cast<std::size_t>(byte & 0x7fU) << shift;
+            shift += 7;
+        } while ((byte & 0x80U) != 0);
+        std::string rest(length, '\0');
+        return length == 0 ||
+               ::recv(client_, rest.data(), length, MSG_WAITALL) == static_cast<ssize_t>(length);
+    }
+
     void serve()
     {
         client_ = ::accept4(port_.socket(), nullptr, nullptr, SOCK_CLOEXEC);
-        std::array<char, 1000> packet{};
         for (const auto& answer : answers_) {
-            if (::read(client_, packet.data(), packet.size()) <= 0)
+            if (!take_packet())
                 return;
             static_cast<void>(::write(client_, answer.data(), answer.size()));
             ++answered_;
