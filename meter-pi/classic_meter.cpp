@@ -86,10 +86,8 @@ void ClassicMeter::take_in_bus_events(SteadyTime now)
             silence_.ended();
         } else if (const auto* denied = std::get_if<PublishDenied>(&event)) {
             log::warning("{}", denied->reason);
-        } else if (const auto* unheard = std::get_if<SubscribeDenied>(&event)) {
-            log::warning("{}", unheard->reason);
-        } else {
-            take_in(std::get<Received>(event), now);
+        } else if (const auto* received = std::get_if<Received>(&event)) {
+            take_in(*received, now);
         }
     }
 }

@@ -20,7 +20,8 @@ class ClassicMeter {
 public:
     static constexpr std::size_t longest_payload = 1024; // a total's token has 120 characters at most
 
-    // `clear_command`: for people, what clears the up topic. `pause`: between a confirmation and the next reading, and between two savings of the total.
+    // `clear_command`: for people, what clears the up topic. `pause`: between a confirmation and the next reading, and
+    // between two savings of the total.
     ClassicMeter(const MeterId& id, const crypto::FernetKey& key, const ClassicTopics& topics,
                  std::string clear_command, std::chrono::seconds pause, const StoredRegister& stored,
                  Meter::Parts parts, std::uint64_t seed);

@@ -95,8 +95,6 @@ private:
             heard.topics_refused = loss->loss != Loss::connection;
         } else if (const auto* denied = std::get_if<PublishDenied>(&event)) {
             heard.denial = denied->reason;
-        } else if (const auto* unheard = std::get_if<SubscribeDenied>(&event)) {
-            heard.denial = unheard->reason;
         } else if (const auto* received = std::get_if<Received>(&event);
                    received->payload.size() == sealed_size) {
             const auto opened = open_.open(received->payload);

@@ -51,7 +51,7 @@ Meter::Meter(const MeterId& id, const crypto::MeterKeys& keys, std::chrono::seco
       saved_(stored),
       events_(bit(MeterEvent::started))
 {
-    parts_.bus.subscribe(keys_.down_topic);
+    parts_.bus.require(keys_.down_topic);
 }
 
 SteadyTime Meter::turn(SteadyTime now)
@@ -98,10 +98,8 @@ void Meter::take_in_bus_events(SteadyTime now)
             silence_.ended();
         } else if (const auto* denied = std::get_if<PublishDenied>(&event)) {
             log::warning("{}", denied->reason);
-        } else if (const auto* unheard = std::get_if<SubscribeDenied>(&event)) {
-            log::warning("{}", unheard->reason);
-        } else {
-            take_in_token(std::get<Received>(event), now);
+        } else if (const auto* received = std::get_if<Received>(&event)) {
+            take_in_token(*received, now);
         }
     }
 }
