@@ -1,6 +1,7 @@
 #include "meter-pi/classic_meter.hpp"
 
 #include "meter-pi/report.hpp"
+#include "shared/crypto/classic_token.hpp"
 #include "shared/log.hpp"
 
 #include <algorithm>
@@ -12,14 +13,6 @@ namespace {
 
 constexpr std::chrono::minutes complain_every{1};
 constexpr std::chrono::seconds worth_waiting{1}; // so that one sync does for both
-
-std::string seal(crypto::Fernet& fernet, Pulses total, WallTime now)
-{
-    const std::string digits = encode_total(total);
-    const std::vector<std::uint8_t> plaintext(digits.begin(), digits.end());
-    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
-    return fernet.seal(plaintext, static_cast<std::uint64_t>(seconds), crypto::random_iv());
-}
 
 } // namespace
 
@@ -211,8 +204,10 @@ void ClassicMeter::send_reading(SteadyTime now)
                          .source = saved_.source,
                          .power = power_});
     // What is not taken now is made again: what it held is in the next total.
-    (void)parts_.bus.publish(topics_.up, seal(fernet_, saved_.total, parts_.facts().measured_at),
-                             Retain::yes);
+    (void)parts_.bus.publish(
+        topics_.up,
+        crypto::seal_total(fernet_, saved_.total, parts_.facts().measured_at, crypto::random_iv()),
+        Retain::yes);
     register_.sent();
     uplink_.sent(saved_.total, now);
     silence_.sent(now);

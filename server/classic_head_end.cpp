@@ -1,5 +1,7 @@
 #include "server/classic_head_end.hpp"
 
+#include "shared/crypto/classic_token.hpp"
+
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -202,11 +204,7 @@ void ClassicHeadEnd::take_in(Meter& meter, const Arrival& arrival, std::size_t p
 
 void ClassicHeadEnd::say(Meter& meter, Pulses total, SteadyTime now, WallTime wall, HeadEndResult& result)
 {
-    const std::string digits = encode_total(total);
-    const std::vector<std::uint8_t> plaintext(digits.begin(), digits.end());
-    const auto seconds = std::chrono::floor<std::chrono::seconds>(wall).time_since_epoch().count();
-    result.outgoing.push_back(
-        {meter.down_topic, meter.fernet.seal(plaintext, static_cast<std::uint64_t>(seconds), next_iv_())});
+    result.outgoing.push_back({meter.down_topic, crypto::seal_total(meter.fernet, total, wall, next_iv_())});
     meter.said(now);
 }
 

@@ -4,6 +4,7 @@
 #include "server/password.hpp"
 #include "server/server_settings.hpp"
 #include "server/sqlite_ledger.hpp"
+#include "shared/crypto/classic_token.hpp"
 #include "shared/event_loop.hpp"
 #include "shared/paho_message_bus.hpp"
 #include "shared/shell_command.hpp"
@@ -52,14 +53,6 @@ Pulses stored_total(const DataFolder& folder, const MeterId& meter)
                         meter.text()));
     }
     return summary->newest.total;
-}
-
-std::string sealed(const crypto::FernetKey& key, Pulses total)
-{
-    const std::string digits = encode_total(total);
-    const std::vector<std::uint8_t> plaintext(digits.begin(), digits.end());
-    const auto seconds = std::chrono::floor<std::chrono::seconds>(wall_time()).time_since_epoch().count();
-    return crypto::Fernet(key).seal(plaintext, static_cast<std::uint64_t>(seconds), crypto::random_iv());
 }
 
 // What is on the up topic, and what was put there.
@@ -169,7 +162,8 @@ ExitCode restore_total(const RestoreTotalOptions& options)
             return ExitCode::done;
         }
     }
-    up.keep(sealed(key, stored));
+    crypto::Fernet fernet(key);
+    up.keep(crypto::seal_total(fernet, stored, wall_time(), crypto::random_iv()));
     print(fmt::format(
         "the stored total {} of meter {} is on {} again, sealed and retained. Now start the meter again: it "
         "goes on from {}. (A meter that was running is still below it and has to be stopped first; what "
