@@ -43,7 +43,7 @@ Wide falls(LedgerFile& file, std::int64_t life, Sequence until)
 }
 
 // Σ of the rises = last − first + Σ of the falls, so that no length of an epoch makes it slow.
-Wide rises(LedgerFile& file, std::int64_t life, Sequence until)
+Wide rises(LedgerFile& file, std::int64_t life, Sequence until, Wide fallen)
 {
     const auto first =
         total_at(file,
@@ -54,7 +54,7 @@ Wide rises(LedgerFile& file, std::int64_t life, Sequence until)
                                "SELECT facts FROM reading WHERE life = ? AND sequence <= ? AND facts < x'80' "
                                "ORDER BY sequence DESC LIMIT 1",
                                life, until);
-    const Wide risen_to = last + falls(file, life, until);
+    const Wide risen_to = last + fallen;
     return risen_to > first ? risen_to - first : 0;
 }
 
@@ -63,16 +63,18 @@ Wide rises(LedgerFile& file, std::int64_t life, Sequence until)
 std::vector<ConsumedPulses> consumption(LedgerFile& file, std::int64_t meter_key, const Reading& until)
 {
     static_assert(static_cast<int>(Source::simulated) == 2);
-    const auto lives = file.query("SELECT id, epoch, imp FROM life "
+    const auto lives = file.query("SELECT id, epoch, imp, overruled FROM life "
                                   "WHERE meter = ? AND (source = 2) = ? AND epoch <= ? ORDER BY epoch");
     lives->bind(1, meter_key);
     lives->bind(2, until.source == Source::simulated ? 1 : 0);
     lives->bind(3, until.epoch.value);
     std::vector<ConsumedPulses> sum;
     while (lives->executeStep()) {
+        const std::int64_t life = lives->getColumn(0).getInt64();
         const bool own = row::small(lives->getColumn(1)) == until.epoch.value;
-        Wide pulses =
-            rises(file, lives->getColumn(0).getInt64(), own ? until.sequence : Sequence{largest_integer});
+        const Sequence end = own ? until.sequence : Sequence{largest_integer};
+        const bool may_have_fallen = lives->getColumn(3).getInt() != 0;
+        Wide pulses = rises(file, life, end, may_have_fallen ? falls(file, life, end) : 0);
         const MeterConstant constant{row::small(lives->getColumn(2))};
         for (; pulses > largest_integer; pulses -= largest_integer)
             add(sum, constant, largest_integer);

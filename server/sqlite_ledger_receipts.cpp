@@ -64,6 +64,13 @@ void record_gap(LedgerFile& file, std::int64_t life, std::uint64_t first, std::u
                                     first, last, query->getColumn(1).getInt64())});
 }
 
+// Only after a restore.
+bool any_gap_is_open(LedgerFile& file)
+{
+    const auto query = file.query("SELECT EXISTS (SELECT 1 FROM gap WHERE before IS NULL)");
+    return query->executeStep() && query->getColumn(0).getInt() != 0;
+}
+
 // After a restore, the first reading beyond what the backup had shows where the lost ones end.
 void note_gap(LedgerFile& file, std::int64_t life, const NewRows& rows)
 {
@@ -114,9 +121,13 @@ void note_falls(LedgerFile& file, const Life& life, Sequence sequence)
 
 void note_new_rows(LedgerFile& file)
 {
+    if (file.new_rows.empty())
+        return;
+    const bool gaps_are_open = any_gap_is_open(file);
     for (const auto& [key, rows] : file.new_rows) {
         note_day(file, key.first, key.second, rows);
-        note_gap(file, key.first, rows);
+        if (gaps_are_open)
+            note_gap(file, key.first, rows);
     }
 }
 
