@@ -116,13 +116,17 @@ Greeting EnergyRegister::greet(const State& state)
         (state.epoch == now_.epoch && (state.sequence > now_.last || state.total > now_.numbered));
     if (!ahead)
         return Greeting::continued;
-    if (server_knows && state.constant == now_.constant) {
-        // What this disk has numbered may still reach the server in the old epoch, so it is not counted
-        // again.
-        begin_epoch(next, std::max(state.total, now_.numbered), std::max(state.total, now_.total),
-                    state.start);
-    } else {
+    const bool same_start = state.start == now_.start;
+    if (!server_knows || state.constant != now_.constant || (!same_start && state.epoch < now_.epoch)) {
         begin_epoch(next, now_.numbered, now_.total, now_.start);
+    } else if (
+        !same_start) { // the register was set after this image was taken: its totals are of an older count
+        begin_epoch(next, state.total, Pulses{state.total.value + counted_in_epoch()}, state.start);
+    } else {
+        // What this disk has numbered may still reach the server in the old epoch, so it is not counted again. What
+        // earlier lives of the program counted may be among the server's pulses, those of this life are new for sure.
+        begin_epoch(next, std::max(state.total, now_.numbered),
+                    Pulses{std::max(state.total, base_.total).value + counted_in_epoch()}, state.start);
     }
     return Greeting::server_was_ahead;
 }

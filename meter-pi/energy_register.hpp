@@ -73,7 +73,7 @@ enum class Greeting : std::uint8_t {
     continued,       // the server knows less or the same: the next number is last + 1
     first_epoch,     // nobody knows this register: it starts at what was counted
     recovered,       // no register here: the server's total, epoch + 1
-    server_was_ahead // an old disk image or a clone: the larger total, epoch + 1
+    server_was_ahead // an old disk image or a clone: the larger total and this life's pulses, epoch + 1
 };
 
 class EnergyRegister {

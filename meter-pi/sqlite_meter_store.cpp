@@ -4,6 +4,8 @@
 #include "meter-pi/store_owner.hpp"
 #include "shared/errors.hpp"
 
+#include <boost/crc.hpp>
+
 #include <algorithm>
 #include <cstring>
 
@@ -28,6 +30,24 @@ std::uint64_t natural(const SQLite::Column& column)
 std::uint32_t small(const SQLite::Column& column)
 {
     return static_cast<std::uint32_t>(column.getInt64());
+}
+
+// SQLite's own checks see a page that is no page, not a bit of a number.
+std::uint32_t checksum(const StoredRegister& stored)
+{
+    const Renewal renewal = stored.renewal.value_or(Renewal{});
+    boost::crc_32_type sum;
+    for (std::uint64_t field :
+         {static_cast<std::uint64_t>(stored.source), std::uint64_t{stored.epoch.value}, stored.last.value,
+          stored.total.value, stored.numbered.value, std::uint64_t{stored.constant.imp_per_kwh},
+          stored.start.value, std::uint64_t{stored.quality.glitches},
+          std::uint64_t{stored.quality.missed_edges}, std::uint64_t{stored.quality.uncertain},
+          std::uint64_t{stored.renewal.has_value()}, renewal.start.value,
+          std::uint64_t{renewal.constant.imp_per_kwh}, renewal.total.value, std::uint64_t{renewal.events}}) {
+        for (int byte = 0; byte < 8; ++byte, field >>= 8U)
+            sum.process_byte(static_cast<unsigned char>(field));
+    }
+    return sum.checksum();
 }
 
 Reading reading_from(SQLite::Statement& row)
@@ -60,9 +80,11 @@ Reading reading_from(SQLite::Statement& row)
 void SqliteMeterStore::Impl::save(SQLite::Database& db, const StoredRegister& stored,
                                   const std::optional<std::string>& confirmation)
 {
-    SQLite::Statement row(db,
-                          "INSERT OR REPLACE INTO register VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, "
-                          "ifnull(?11, (SELECT confirmation FROM register WHERE source = ?1)))");
+    SQLite::Statement row(
+        db, "INSERT OR REPLACE INTO register (source, epoch, last, total, numbered, imp, start, "
+            "glitches, missed, uncertain, confirmation, checksum) "
+            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, "
+            "ifnull(?11, (SELECT confirmation FROM register WHERE source = ?1)), ?12)");
     row.bind(1, static_cast<int>(stored.source));
     row.bind(2, std::int64_t{stored.epoch.value});
     row.bind(3, number(stored.last.value));
@@ -75,6 +97,7 @@ void SqliteMeterStore::Impl::save(SQLite::Database& db, const StoredRegister& st
     row.bind(10, std::int64_t{stored.quality.uncertain});
     if (confirmation)
         row.bind(11, *confirmation);
+    row.bind(12, std::int64_t{checksum(stored)});
     row.exec();
     if (confirmation) {
         SQLite::Statement older(
@@ -110,6 +133,31 @@ std::optional<Renewal> SqliteMeterStore::Impl::load_renewal(SQLite::Database& db
         return std::nullopt;
     return Renewal{MilliwattHours{natural(row.getColumn(0))}, MeterConstant{small(row.getColumn(1))},
                    Pulses{natural(row.getColumn(2))}, small(row.getColumn(3))};
+}
+
+std::optional<StoredRegister> SqliteMeterStore::Impl::load(SQLite::Database& db, Source source) const
+{
+    SQLite::Statement row(
+        db, fmt::format("SELECT epoch, last, total, numbered, imp, start, glitches, missed, uncertain{} "
+                        "FROM register WHERE source = ?",
+                        has_checksum ? ", checksum" : ""));
+    row.bind(1, static_cast<int>(source));
+    if (!row.executeStep())
+        return std::nullopt;
+    const StoredRegister stored{
+        .source = source,
+        .epoch = Epoch{small(row.getColumn(0))},
+        .last = Sequence{natural(row.getColumn(1))},
+        .total = Pulses{natural(row.getColumn(2))},
+        .numbered = Pulses{natural(row.getColumn(3))},
+        .constant = MeterConstant{small(row.getColumn(4))},
+        .start = MilliwattHours{natural(row.getColumn(5))},
+        .quality = {small(row.getColumn(6)), small(row.getColumn(7)), small(row.getColumn(8))},
+        .renewal = load_renewal(db, source),
+    };
+    if (has_checksum && row.getColumn(9).getInt64() != std::int64_t{checksum(stored)})
+        throw SQLite::Exception("the register is damaged", SQLITE_CORRUPT);
+    return stored;
 }
 
 void SqliteMeterStore::Impl::append(SQLite::Database& db, const Reading& reading)
@@ -153,7 +201,8 @@ std::string SqliteMeterStore::Impl::noted(SQLite::Database& db, const char* name
 
 // Whole rows go, a twentieth of the limit at once. Of the older half first every odd number, then every second one of what
 // is left, and so on, each time from the oldest on: so the older half stays evenly spaced, however often this is done, and
-// the newer one is as it was measured. What is held waits for an operator, and goes only where nothing else is.
+// the newer one is as it was measured. The ends of an epoch stay: nothing after its last reading could heal the total.
+// What is held waits for an operator, and goes only where nothing else is.
 std::size_t SqliteMeterStore::Impl::thin(SQLite::Database& db)
 {
     for (const char* part : {"held = 0", "held <> 0"}) {
@@ -161,8 +210,9 @@ std::size_t SqliteMeterStore::Impl::thin(SQLite::Database& db)
             db, fmt::format("DELETE FROM outbox WHERE (epoch, sequence) IN ("
                             "SELECT epoch, sequence FROM ("
                             "SELECT epoch, sequence FROM outbox WHERE {0} ORDER BY epoch, sequence "
-                            "LIMIT (SELECT (count(*) + 1) / 2 FROM outbox WHERE {0})) "
-                            "WHERE sequence > 1 "
+                            "LIMIT (SELECT (count(*) + 1) / 2 FROM outbox WHERE {0})) AS old "
+                            "WHERE sequence > 1 AND "
+                            "sequence < (SELECT max(sequence) FROM outbox WHERE epoch = old.epoch) "
                             "ORDER BY sequence & -sequence, epoch, sequence LIMIT ?)",
                             part));
         victims.bind(1, number(std::max<std::size_t>(limit / 20, 1)));
@@ -222,25 +272,7 @@ std::string SqliteMeterStore::owner()
 
 std::optional<StoredRegister> SqliteMeterStore::load(Source source)
 {
-    return impl_->run([&](SQLite::Database& db) -> std::optional<StoredRegister> {
-        SQLite::Statement row(
-            db, "SELECT source, epoch, last, total, numbered, imp, start, glitches, missed, uncertain "
-                "FROM register WHERE source = ?");
-        row.bind(1, static_cast<int>(source));
-        if (!row.executeStep())
-            return std::nullopt;
-        return StoredRegister{
-            .source = source,
-            .epoch = Epoch{small(row.getColumn(1))},
-            .last = Sequence{natural(row.getColumn(2))},
-            .total = Pulses{natural(row.getColumn(3))},
-            .numbered = Pulses{natural(row.getColumn(4))},
-            .constant = MeterConstant{small(row.getColumn(5))},
-            .start = MilliwattHours{natural(row.getColumn(6))},
-            .quality = {small(row.getColumn(7)), small(row.getColumn(8)), small(row.getColumn(9))},
-            .renewal = Impl::load_renewal(db, source),
-        };
-    });
+    return impl_->run([&](SQLite::Database& db) { return impl_->load(db, source); });
 }
 
 Epoch SqliteMeterStore::highest_epoch()

@@ -10,7 +10,7 @@ namespace pulsemeter {
 namespace {
 
 constexpr int application_id = 0x504d4d31; // "PMM1": a pulsemeter meter's store
-constexpr int layout = 1;
+constexpr int layout = 2;                  // 1 had no checksums
 
 // Each page that an interval changes is 4 KiB more on the card. So the confirmation lies beside the register, whose page is
 // written anyway, and the notes change hardly ever.
@@ -26,7 +26,8 @@ CREATE TABLE register (
     glitches   INTEGER NOT NULL,
     missed     INTEGER NOT NULL,
     uncertain  INTEGER NOT NULL,
-    confirmation TEXT
+    confirmation TEXT,
+    checksum   INTEGER
 ) STRICT;
 CREATE TABLE outbox (
     epoch      INTEGER NOT NULL,
@@ -72,6 +73,15 @@ void make_private(const std::filesystem::path& file)
     ::close(descriptor);
 }
 
+// Of the register's.
+bool has_column(SQLite::Database& db, const char* name)
+{
+    SQLite::Statement query(db, "SELECT count(*) FROM pragma_table_info('register') WHERE name = ?");
+    query.bind(1, name);
+    query.executeStep();
+    return query.getColumn(0).getInt() != 0;
+}
+
 } // namespace
 
 void SqliteMeterStore::Impl::open()
@@ -86,7 +96,8 @@ void SqliteMeterStore::Impl::open()
     const bool empty = db.execAndGet("SELECT count(*) FROM sqlite_schema").getInt() == 0;
     if (!empty && owner != application_id)
         throw SQLite::Exception("it belongs to another program", SQLITE_NOTADB);
-    if (!empty && db.execAndGet("PRAGMA user_version").getInt() != layout)
+    const int version = db.execAndGet("PRAGMA user_version").getInt();
+    if (!empty && (version < 1 || version > layout))
         throw SQLite::Exception("it was written by another version of meter-pi", SQLITE_NOTADB);
     if (access == StoreAccess::own) {
         // EXTRA is FULL to a log, and to the journal that the change to a log makes once it also syncs that journal's
@@ -100,9 +111,12 @@ void SqliteMeterStore::Impl::open()
     }
     if (access == StoreAccess::look && empty)
         throw UsageError(fmt::format("{}: no meter has run here yet", path.string()));
+    has_checksum = has_column(db, "checksum");
     const std::string verdict = db.execAndGet("PRAGMA quick_check(1)").getString();
     if (verdict != "ok")
         throw SQLite::Exception(verdict, SQLITE_CORRUPT);
+    if (db.execAndGet("SELECT count(*) FROM register WHERE source NOT IN (1, 2)").getInt() != 0)
+        throw SQLite::Exception("a register of no source", SQLITE_CORRUPT);
     rows = static_cast<std::size_t>(db.execAndGet("SELECT count(*) FROM outbox").getInt64());
 }
 
@@ -134,10 +148,17 @@ void SqliteMeterStore::Impl::bring_up_to_date()
 {
     SQLite::Database& db = *database;
     db.exec(renewal_schema);
-    const char* const is_there =
-        "SELECT count(*) FROM pragma_table_info('register') WHERE name = 'confirmation'";
-    if (db.execAndGet(is_there).getInt() == 0)
+    if (!has_column(db, "confirmation"))
         db.exec("ALTER TABLE register ADD COLUMN confirmation TEXT");
+    if (has_column(db, "checksum"))
+        return;
+    SQLite::Transaction transaction(db);
+    db.exec("ALTER TABLE register ADD COLUMN checksum INTEGER");
+    for (const Source source : {Source::measured, Source::simulated}) {
+        if (const auto stored = load(db, source))
+            save(db, *stored, std::nullopt);
+    }
+    transaction.commit();
 }
 
 } // namespace pulsemeter

@@ -16,6 +16,7 @@ struct SqliteMeterStore::Impl {
     std::size_t limit;
     std::optional<SQLite::Database> database;
     std::size_t rows = 0; // in the outbox, so that no interval counts them
+    bool has_checksum = false;
 
     void open();
     void make_tables();
@@ -29,6 +30,7 @@ struct SqliteMeterStore::Impl {
 
     static void save(SQLite::Database& db, const StoredRegister& stored,
                      const std::optional<std::string>& confirmation);
+    [[nodiscard]] std::optional<StoredRegister> load(SQLite::Database& db, Source source) const;
     static void save_renewal(SQLite::Database& db, const StoredRegister& stored);
     static std::optional<Renewal> load_renewal(SQLite::Database& db, Source source);
     void append(SQLite::Database& db, const Reading& reading);

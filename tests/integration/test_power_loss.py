@@ -297,6 +297,31 @@ class LostAndOldRegisters(Case):
         self.assertGreaterEqual(register["total_pulses"], before["total_pulses"] + counted)
         self.assertEqual(server.rows()[2, 1]["total_pulses"], before["total_pulses"])
 
+    def test_P6_pulses_before_the_greeting_are_counted_on_top_of_an_old_state_folder_too(self):
+        broker, server, meter = self.all_running(simulation_seed=7)
+        meter.process.wait_out(CONFIRMED, count=2)
+        meter.process.stop()
+        old = self.folder / "image"
+        shutil.copytree(meter.state, old)
+        meter.run()
+        meter.process.wait_out(CONFIRMED, count=3)
+        meter.process.stop()
+        before = self.wait_equal_totals(server, meter)
+        server.process.stop()
+        shutil.rmtree(meter.state)
+        shutil.copytree(old, meter.state)
+        start = meter.register()["total_pulses"]
+        self.assertLess(start, before["total_pulses"])
+        meter.run()
+        counted = int(meter.process.wait_out(r"hall  (\d+) pulses counted", count=3)[-1]) - start
+        self.assertGreater(counted, 0)
+        server.run()
+        meter.process.wait_out(CONFIRMED, count=2)
+        meter.process.stop()
+        register = self.wait_equal_totals(server, meter)
+        self.assertGreaterEqual(register["total_pulses"], before["total_pulses"] + counted)
+        self.assertEqual(server.rows()[2, 1]["total_pulses"], before["total_pulses"])
+
     def test_P3_a_damaged_register_is_refused_and_then_recovered(self):
         broker, server, meter = self.all_running(simulation_seed=7)
         meter.process.wait_out(CONFIRMED, count=2)

@@ -123,8 +123,8 @@ void MeterMachine::start()
     try {
         store_ = std::make_unique<Store>(*this, plan_.outbox_limit);
         store_->claim(id_.text());
-        witness_.store_opened(
-            id_, {store_->all(), store_->load(Source::measured), store_->load(Source::simulated)});
+        witness_.store_opened(id_, {store_->all(), store_->load(Source::measured),
+                                    store_->load(Source::simulated), plan_.outbox_limit});
         const bool was_measured = store_->load(Source::measured).has_value();
         source_ = has_sensor_ || was_measured ? Source::measured : Source::simulated;
         witness_.program_started(id_, source_);

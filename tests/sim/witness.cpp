@@ -76,11 +76,12 @@ void Witness::store_opened(const MeterId& meter, const Found& found)
         truth.durable.insert(row);
         rows.insert(key(row));
     }
+    const bool may_be_full = truth.outbox.size() + truth.attempts.size() >= found.outbox_limit;
     for (const ReadingKey& missing : truth.outbox) {
         const bool may_be_gone =
             truth.disk_changed || rows.contains(missing) ||
             std::any_of(truth.attempts.begin(), truth.attempts.end(), [&](const Attempt& attempt) {
-                return attempt.change.reading || // a full outbox may have been thinned by it
+                return (may_be_full && attempt.change.reading) || // it may have been thinned for it
                        std::any_of(attempt.confirmed.begin(), attempt.confirmed.end(),
                                    [&](const Confirmation& range) { return covers(range, missing); });
             });
@@ -146,8 +147,7 @@ void Witness::committed(const MeterId& meter, const StoreChange& change)
     }
 }
 
-// Nothing is missing but what was confirmed or thinned; and of what is thinned never the newest, nor the first of an
-// epoch.
+// Nothing is missing but what was confirmed or thinned; and of what is thinned never the first or the last of an epoch.
 void Witness::check_outbox(const MeterId& meter, std::size_t thinned, MeterStore& store)
 {
     Truth& truth = of(meter);
@@ -160,8 +160,11 @@ void Witness::check_outbox(const MeterId& meter, std::size_t thinned, MeterStore
     for (const auto& rows : {store.outbox({}, SIZE_MAX >> 1U), store.held({}, SIZE_MAX >> 1U)})
         for (const Reading& row : rows)
             left.insert(key(row));
-    for (const ReadingKey& row : truth.outbox)
-        if (!left.contains(row) && (row.sequence.value == 1 || row == *truth.outbox.rbegin()))
+    const auto is_last = [&](std::set<ReadingKey>::const_iterator row) {
+        return std::next(row) == truth.outbox.end() || std::next(row)->epoch != row->epoch;
+    };
+    for (auto row = truth.outbox.begin(); row != truth.outbox.end(); ++row)
+        if (!left.contains(*row) && (row->sequence.value == 1 || is_last(row)))
             violated(meter.text() + ": the outbox is thinned where it must not be");
     truth.outbox = left;
 }

@@ -30,6 +30,7 @@ public:
         std::vector<Reading> rows; // held ones too
         std::optional<StoredRegister> measured;
         std::optional<StoredRegister> simulated;
+        std::size_t outbox_limit = 0;
     };
     void store_opened(const MeterId& meter, const Found& found); // after a start
     void will_commit(const MeterId& meter, const StoreChange& change);
@@ -51,6 +52,8 @@ public:
     void ledger_opened(SqliteLedger& ledger); // after a start: nothing that was committed is missing
     void ledger_put_back();                   // its disk is an old one now
     void check_totals(SqliteLedger& ledger) const;
+    void check_nothing_is_lost(
+        SqliteLedger& ledger) const; // of meters to which no harm was done but by the network
 
     // Has each register on its disk been greeted? One that was not has no number by which the server could tell that it
     // is an old one: its pulses would be counted again. No image is taken of that.
@@ -91,7 +94,6 @@ private:
         bool rolled_back = false;
         bool disk_changed = false;
         std::set<Reading> said_past; // the register, under the meter's key
-        bool overruled = false;      // the operator accepted a reading after the disk was rolled back
 
         Rows rows;                           // in the ledger
         std::set<Reading> perhaps;           // what an append that failed may have left there
@@ -104,10 +106,17 @@ private:
                                const std::optional<StoredRegister>& found);
     [[nodiscard]] static bool makes_total_fall(const Truth& truth, Rows::const_iterator row);
     static void made(Truth& truth, const Reading& reading);
+    struct Sums {
+        std::uint64_t risen = 0; // within epochs: what is billed
+        std::uint64_t grown =
+            0; // each epoch's last total above its first, without what was said past the register
+    };
+    [[nodiscard]] static Sums sums(const Truth& truth, Source source);
 
     std::map<MeterId, Truth> truths_;
     std::uint64_t moment_ = 0;
-    bool ledger_was_put_back_ = false;
+    bool ledger_was_put_back_ = false; // and was not opened since
+    bool ledger_lacks_something_ = false;
 };
 
 } // namespace pulsemeter::sim

@@ -12,6 +12,14 @@ bool counts(Standing standing)
     return standing != Standing::discarded;
 }
 
+std::uint64_t billed_pulses(const MeterSummary& summary)
+{
+    std::uint64_t sum = 0;
+    for (const ConsumedPulses& part : summary.consumption)
+        sum += part.pulses.value;
+    return sum;
+}
+
 } // namespace
 
 // What stands in the ledger was made by that meter, once, and its totals never fall.
@@ -37,7 +45,9 @@ bool Witness::makes_total_fall(const Truth& truth, Rows::const_iterator row)
     const auto before = std::find_if(std::make_reverse_iterator(row), truth.rows.rend(), is_neighbour);
     // One that the operator resolved while the disk failed may stand between them.
     const auto is_unknown = [&](const Reading& other) {
-        return other.epoch == reading.epoch && !truth.rows.contains(key(other));
+        const bool is_between = (before == truth.rows.rend() || before->first < key(other)) &&
+                                (after == truth.rows.end() || key(other) < after->first);
+        return other.epoch == reading.epoch && is_between && !truth.rows.contains(key(other));
     };
     if (std::any_of(truth.perhaps.begin(), truth.perhaps.end(), is_unknown))
         return false;
@@ -90,7 +100,6 @@ void Witness::resolved(const HeldReading& held, Standing standing)
     if (truth.rows.contains(key(held.reading)))
         return; // a conflict: nothing changes
     check_row(held.meter, held.reading);
-    truth.overruled = truth.overruled || (truth.rolled_back && standing == Standing::accepted_by_operator);
     truth.rows.emplace(key(held.reading), Row{held.reading, ++moment_, standing});
 }
 
@@ -132,6 +141,7 @@ void Witness::ledger_opened(SqliteLedger& ledger)
                 there->second.moment = row.moment;
         }
         truth.rows = std::move(found);
+        truth.perhaps.clear();
     }
     ledger_was_put_back_ = false;
 }
@@ -139,6 +149,7 @@ void Witness::ledger_opened(SqliteLedger& ledger)
 void Witness::ledger_put_back()
 {
     ledger_was_put_back_ = true;
+    ledger_lacks_something_ = true;
 }
 
 void Witness::check_totals(SqliteLedger& ledger) const
@@ -153,25 +164,68 @@ void Witness::check_totals(SqliteLedger& ledger) const
         if (newest.total.value > register_now || register_now > counted)
             violated(fmt::format("{}: the server has {}, the register had at most {}, the truth is {}",
                                  meter.text(), newest.total.value, register_now, counted));
-        std::uint64_t consumed = 0;
-        for (const ConsumedPulses& part : summary->consumption)
-            consumed += part.pulses.value;
-        // One that was said past the register and came before the first of its epoch is where that begins then: whoever
-        // has the key may say so.
-        const bool is_misled = std::any_of(truth.said_past.begin(), truth.said_past.end(),
-                                           [&rows = truth.rows](const Reading& said) {
-                                               const auto row = rows.find(key(said));
-                                               return row != rows.end() && row->second.reading == said;
-                                           });
-        if (!truth.overruled && !is_misled && consumed > counted)
+        const Sums own = sums(truth, newest.source);
+        const bool all_is_known =
+            std::all_of(truth.perhaps.begin(), truth.perhaps.end(),
+                        [&](const Reading& reading) { return truth.rows.contains(key(reading)); });
+        if (const std::uint64_t billed = billed_pulses(*summary); all_is_known && billed != own.risen)
+            violated(fmt::format("{}: {} pulses are billed, its rows rise by {}", meter.text(), billed,
+                                 own.risen));
+        // Without what whoever has the key may say, and without what fell and rose again, as the operator wanted it.
+        if (own.grown > counted)
             violated(
-                fmt::format("{}: {} pulses are billed, {} were counted", meter.text(), consumed, counted));
+                fmt::format("{}: {} pulses are billed, {} were counted", meter.text(), own.grown, counted));
         const auto is_newer = [&](const auto& row) {
             return counts(row.second.standing) && row.first > key(newest);
         };
         if (std::any_of(truth.rows.begin(), truth.rows.end(), is_newer))
             violated(meter.text() + ": the server's newest reading is not its newest");
     }
+}
+
+// Such a register begins at 0, and whatever epochs it is cut into, all of it is billed.
+void Witness::check_nothing_is_lost(SqliteLedger& ledger) const
+{
+    for (const auto& [meter, truth] : truths_) {
+        const bool was_discarded = std::any_of(truth.rows.begin(), truth.rows.end(),
+                                               [](const auto& row) { return !counts(row.second.standing); });
+        const auto summary = ledger.summary(meter);
+        if (!summary || truth.rolled_back || was_discarded || ledger_lacks_something_)
+            continue;
+        if (const std::uint64_t billed = billed_pulses(*summary); billed != summary->newest.total.value)
+            violated(fmt::format("{}: {} pulses are billed, and its register says {}", meter.text(), billed,
+                                 summary->newest.total.value));
+    }
+}
+
+Witness::Sums Witness::sums(const Truth& truth, Source source)
+{
+    Sums sums;
+    const Row* before = nullptr;
+    const Row* first = nullptr; // of its epoch
+    const Row* last = nullptr;
+    const auto end_epoch = [&] {
+        if (first != nullptr && last->reading.total > first->reading.total)
+            sums.grown += last->reading.total.value - first->reading.total.value;
+        before = first = last = nullptr;
+    };
+    std::optional<Epoch> epoch;
+    for (const auto& [place, row] : truth.rows) {
+        if (!counts(row.standing) || row.reading.source != source)
+            continue;
+        if (epoch != place.epoch)
+            end_epoch();
+        epoch = place.epoch;
+        if (before != nullptr && row.reading.total > before->reading.total)
+            sums.risen += row.reading.total.value - before->reading.total.value;
+        before = &row;
+        if (truth.said_past.contains(row.reading))
+            continue;
+        first = first == nullptr ? &row : first;
+        last = &row;
+    }
+    end_epoch();
+    return sums;
 }
 
 bool Witness::is_greeted(const MeterId& meter) const

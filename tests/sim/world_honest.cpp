@@ -84,6 +84,7 @@ void World::become_honest()
             throw Violation{"the world is honest again, and yet: " + left};
     }
     witness_.check_totals(server_->ledger());
+    witness_.check_nothing_is_lost(server_->ledger());
 }
 
 bool World::totals_are_equal()

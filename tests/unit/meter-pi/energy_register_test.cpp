@@ -148,22 +148,56 @@ BOOST_AUTO_TEST_CASE(a_server_restored_from_a_backup_takes_the_hello_at_its_word
     BOOST_TEST(take(forgotten).sequence.value == 11U);
 }
 
-BOOST_AUTO_TEST_CASE(P6_an_old_disk_image_begins_a_new_epoch_with_the_larger_total)
+BOOST_AUTO_TEST_CASE(P6_an_old_disk_image_begins_a_new_epoch_with_the_larger_total_and_the_new_pulses)
 {
     EnergyRegister by_sequence(known(2, 10, 500));
-    by_sequence.count(3, {});
+    by_sequence.count(3, {}); // while it waited for the server: no server knows of these
     BOOST_TEST((by_sequence.greet(state(2, 2, 99, 800)) == Greeting::server_was_ahead));
     const Reading base = take(by_sequence);
     BOOST_TEST(base.epoch.value == 3U);
     BOOST_TEST(base.total.value == 800U);
     by_sequence.count(4, {});
-    BOOST_TEST(take(by_sequence).total.value == 801U);
+    BOOST_TEST(take(by_sequence).total.value == 804U);
+
+    StoredRegister saved = known(2, 10, 500);
+    saved.total.value = 520; // these 20 may be among the server's
+    EnergyRegister again(saved);
+    again.count(3, {});
+    BOOST_TEST((again.greet(state(2, 2, 99, 800)) == Greeting::server_was_ahead));
+    BOOST_TEST(take(again).total.value == 800U);
+    BOOST_TEST(take(again).total.value == 803U);
 
     EnergyRegister by_epoch(known(2, 10, 900));
     BOOST_TEST((by_epoch.greet(state(5, 5, 1, 800)) == Greeting::server_was_ahead));
     const Reading larger = take(by_epoch);
     BOOST_TEST(larger.epoch.value == 6U);
     BOOST_TEST(larger.total.value == 900U);
+}
+
+BOOST_AUTO_TEST_CASE(P6_totals_that_are_counted_from_other_start_values_are_not_mixed)
+{
+    State set_since = state(6, 6, 4, 20);
+    set_since.start = MilliwattHours{12'345'000'000};
+    EnergyRegister older_image(known(5, 90, 900));
+    older_image.count(2, {});
+    BOOST_TEST((older_image.greet(set_since) == Greeting::server_was_ahead));
+    const Reading base = take(older_image);
+    BOOST_TEST(base.epoch.value == 7U);
+    BOOST_TEST(base.total.value == 20U);
+    BOOST_TEST(base.start.value == 12'345'000'000U);
+    BOOST_TEST(take(older_image).total.value == 22U);
+
+    // The other register's epoch is the server's highest, and of this one it knows the count before it was set.
+    StoredRegister set_here = known(6, 3, 20);
+    set_here.start = MilliwattHours{12'345'000'000};
+    EnergyRegister newer_disk(set_here);
+    newer_disk.count(2, {});
+    BOOST_TEST((newer_disk.greet(state(7, 5, 90, 900)) == Greeting::server_was_ahead));
+    const Reading own = take(newer_disk);
+    BOOST_TEST(own.epoch.value == 8U);
+    BOOST_TEST(own.total.value == 20U);
+    BOOST_TEST(own.start.value == 12'345'000'000U);
+    BOOST_TEST(take(newer_disk).total.value == 22U);
 }
 
 BOOST_AUTO_TEST_CASE(C7_the_first_measured_register_starts_after_the_simulated_epochs_at_zero)

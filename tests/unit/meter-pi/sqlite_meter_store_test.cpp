@@ -170,6 +170,30 @@ BOOST_AUTO_TEST_CASE(D5_what_thinning_leaves_is_evenly_spaced_and_its_newer_half
     BOOST_TEST(widest <= 64U); // some 50 rows for 1,950 readings: every 32nd or 64th of them
 }
 
+// Nothing comes after it that could heal the total.
+BOOST_AUTO_TEST_CASE(D5_the_last_reading_of_an_older_epoch_is_never_thinned)
+{
+    const TemporaryFolder folder;
+    SqliteMeterStore store(folder.path(), StoreAccess::own, 20);
+    for (std::uint64_t sequence = 1; sequence <= 7; ++sequence)
+        append(store, sequence);
+    StoredRegister next = stored(0, 70);
+    next.epoch = Epoch{4};
+    for (std::uint64_t sequence = 1; sequence <= 200; ++sequence) {
+        Reading row = reading(sequence);
+        row.epoch = next.epoch;
+        row.total.value += 70;
+        (void)store.commit({.register_now = next, .reading = row});
+    }
+    const auto rows = store.outbox({}, 100);
+    BOOST_TEST(rows.size() <= 20U);
+    BOOST_TEST((rows.at(0) == reading(1)));
+    BOOST_TEST((rows.at(1) == reading(7)));
+    BOOST_TEST(rows.at(2).epoch.value == 4U);
+    BOOST_TEST(rows.at(2).sequence.value == 1U);
+    BOOST_TEST(rows.back().sequence.value == 200U);
+}
+
 BOOST_AUTO_TEST_CASE(I3_held_readings_are_thinned_out_only_where_there_are_no_others)
 {
     const TemporaryFolder folder;
@@ -239,8 +263,59 @@ BOOST_AUTO_TEST_CASE(P3_another_programs_database_and_another_versions_are_refus
 
     fs::remove(file);
     static_cast<void>(SqliteMeterStore(folder.path(), StoreAccess::own));
-    SQLite::Database(file.string(), SQLite::OPEN_READWRITE).exec("PRAGMA user_version = 2");
+    SQLite::Database(file.string(), SQLite::OPEN_READWRITE).exec("PRAGMA user_version = 3");
     refused("another version");
+}
+
+// The total is found in the file by its bytes, and every bit of the row around it is turned.
+BOOST_AUTO_TEST_CASE(P3_a_flipped_bit_of_the_register_is_noticed)
+{
+    const TemporaryFolder folder;
+    const fs::path file = folder.path() / "meter.sqlite";
+    StoredRegister good = stored(1, 0x010203);
+    good.renewal = Renewal{MilliwattHours{5}, MeterConstant{1000}, Pulses{0x020406}, 3};
+    (void)SqliteMeterStore(folder.path(), StoreAccess::own)
+        .commit({.register_now = good, .reading = reading(1)});
+    const std::string before = read_file(file);
+    std::size_t noticed = 0;
+    for (const char* total : {"\x01\x02\x03", "\x02\x04\x06"}) {
+        const std::size_t place = before.find(total);
+        BOOST_REQUIRE(place != std::string::npos);
+        for (std::size_t bit = 8 * (place - 24); bit < 8 * std::min(place + 24, before.size()); ++bit) {
+            std::string damaged = before;
+            damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1 << (bit % 8)));
+            std::ofstream(file, std::ios::binary) << damaged;
+            try {
+                SqliteMeterStore store(folder.path(), StoreAccess::look);
+                BOOST_TEST((store.load(Source::measured) == good), "bit " << bit);
+            } catch (const StoreError&) {
+                ++noticed;
+            }
+        }
+    }
+    BOOST_TEST(noticed > 200U); // of 768; the others are of the free space around it, or the confirmation's
+}
+
+BOOST_AUTO_TEST_CASE(a_store_without_checksums_is_brought_up_to_date)
+{
+    const TemporaryFolder folder;
+    StoredRegister good = stored(1, 10);
+    good.renewal = Renewal{MilliwattHours{5}, MeterConstant{1000}, Pulses{7}, 3};
+    (void)SqliteMeterStore(folder.path(), StoreAccess::own)
+        .commit({.register_now = good, .reading = reading(1)});
+    const std::string file = (folder.path() / "meter.sqlite").string();
+    const auto change = [&](const char* sql) { SQLite::Database(file, SQLite::OPEN_READWRITE).exec(sql); };
+    change("ALTER TABLE register DROP COLUMN checksum; PRAGMA user_version = 1");
+    BOOST_TEST((SqliteMeterStore(folder.path(), StoreAccess::look).load(Source::measured) == good));
+    {
+        SqliteMeterStore store(folder.path(), StoreAccess::own);
+        BOOST_TEST((store.load(Source::measured) == good));
+        BOOST_TEST((store.outbox({}, 2) == std::vector{reading(1)}));
+    }
+    BOOST_TEST((SqliteMeterStore(folder.path(), StoreAccess::look).load(Source::measured) == good));
+    change("UPDATE register SET total = total + 1");
+    SqliteMeterStore damaged(folder.path(), StoreAccess::look);
+    BOOST_CHECK_THROW((void)damaged.load(Source::measured), StoreError);
 }
 
 BOOST_AUTO_TEST_CASE(looking_needs_a_meter_that_has_run)
