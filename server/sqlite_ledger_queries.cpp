@@ -42,30 +42,35 @@ Wide falls(LedgerFile& file, std::int64_t life, Sequence until)
     return sum;
 }
 
-// Σ of the rises = last − first + Σ of the falls, so that no length of an epoch makes it slow.
-Wide rises(LedgerFile& file, std::int64_t life, Sequence until, Wide fallen)
+// Σ of the rises = last − first + Σ of the falls, so that no length of an epoch makes it slow. `known_last`: the total of
+// the last one, where it is at hand.
+Wide rises(LedgerFile& file, std::int64_t life, Sequence until, std::optional<Pulses> known_last, Wide fallen)
 {
     const auto first =
         total_at(file,
                  "SELECT facts FROM reading WHERE life = ? AND sequence <= ? AND facts < x'80' "
                  "ORDER BY sequence LIMIT 1",
                  life, until);
-    const auto last = total_at(file,
-                               "SELECT facts FROM reading WHERE life = ? AND sequence <= ? AND facts < x'80' "
-                               "ORDER BY sequence DESC LIMIT 1",
-                               life, until);
+    const auto last = known_last ? known_last->value
+                                 : total_at(file,
+                                            "SELECT facts FROM reading WHERE life = ? AND sequence <= ? "
+                                            "AND facts < x'80' ORDER BY sequence DESC LIMIT 1",
+                                            life, until);
     const Wide risen_to = last + fallen;
     return risen_to > first ? risen_to - first : 0;
 }
 
 // Simulated energy never joins another. What the classic wire has brought is a meter's as far as anyone knows, and goes
 // with measured energy: who moves over to the sealed wire keeps what was used before.
-std::vector<ConsumedPulses> consumption(LedgerFile& file, std::int64_t meter_key, const Reading& until)
+// `known_last` is the total of `until`, unless that may have been discarded.
+std::vector<ConsumedPulses> consumption(LedgerFile& file, const MeterId& meter, const Reading& until,
+                                        std::optional<Pulses> known_last)
 {
     static_assert(static_cast<int>(Source::simulated) == 2);
-    const auto lives = file.query("SELECT id, epoch, imp, overruled FROM life "
-                                  "WHERE meter = ? AND (source = 2) = ? AND epoch <= ? ORDER BY epoch");
-    lives->bind(1, meter_key);
+    const auto lives =
+        file.query("SELECT l.id, l.epoch, l.imp, l.overruled FROM meter m JOIN life l ON l.meter = m.id "
+                   "WHERE m.name = ? AND (l.source = 2) = ? AND l.epoch <= ? ORDER BY l.epoch");
+    lives->bind(1, meter.text());
     lives->bind(2, until.source == Source::simulated ? 1 : 0);
     lives->bind(3, until.epoch.value);
     std::vector<ConsumedPulses> sum;
@@ -74,7 +79,8 @@ std::vector<ConsumedPulses> consumption(LedgerFile& file, std::int64_t meter_key
         const bool own = row::small(lives->getColumn(1)) == until.epoch.value;
         const Sequence end = own ? until.sequence : Sequence{largest_integer};
         const bool may_have_fallen = lives->getColumn(3).getInt() != 0;
-        Wide pulses = rises(file, life, end, may_have_fallen ? falls(file, life, end) : 0);
+        Wide pulses = rises(file, life, end, own ? known_last : std::nullopt,
+                            may_have_fallen ? falls(file, life, end) : 0);
         const MeterConstant constant{row::small(lives->getColumn(2))};
         for (; pulses > largest_integer; pulses -= largest_integer)
             add(sum, constant, largest_integer);
@@ -211,7 +217,7 @@ std::optional<MeterSummary> SqliteLedger::summary(const MeterId& meter)
         MeterSummary summary{found.reading,
                              found.received_at,
                              found.delivery,
-                             consumption(file, *key, found.reading),
+                             consumption(file, meter, found.reading, found.reading.total),
                              interval(file, life->id),
                              row::natural(counts->getColumn(0)),
                              row::natural(counts->getColumn(1)),
@@ -236,8 +242,9 @@ SqliteLedger::consumption_until(std::span<const AdmittedReading> readings)
         std::vector<std::vector<ConsumedPulses>> found;
         found.reserve(readings.size());
         for (const AdmittedReading& each : readings) {
-            const auto key = row::find_meter(file, each.meter);
-            found.push_back(key ? consumption(file, *key, each.reading) : std::vector<ConsumedPulses>{});
+            const bool counts = each.novelty == Novelty::first_time;
+            found.push_back(consumption(file, each.meter, each.reading,
+                                        counts ? std::optional(each.reading.total) : std::nullopt));
         }
         return found;
     });
