@@ -88,6 +88,12 @@ int window_of(const mqtt::properties& properties)
                            PahoConnection::most_outstanding);
 }
 
+// Paho writes what it does into a ring in memory, packet by packet, which nobody reads.
+void keep_no_trace()
+{
+    MQTTAsync_setTraceLevel(MQTTASYNC_TRACE_ERROR);
+}
+
 // Never connected and never destroyed: with the last client Paho ends its threads, and that takes up to a second
 // under the lock that the next connection needs.
 void keep_threads_running()
@@ -148,7 +154,7 @@ struct PahoConnection::Impl : mqtt::callback {
         : number(connection),
           settings(std::move(broker)),
           inbox(reports),
-          client(uri, client_id, mqtt::create_options(paho_version(settings.version)))
+          client(uri, client_id, mqtt::create_options(paho_version(settings.version), most_outstanding))
     {
         set_tls_options(tls, settings.tls);
         client.set_callback(*this);
@@ -210,6 +216,7 @@ PahoConnection::PahoConnection(ConnectionNumber number, const std::string& uri, 
                                BrokerSettings settings, BusInbox& inbox)
     : impl_(std::make_unique<Impl>(number, uri, client_id, std::move(settings), inbox))
 {
+    keep_no_trace();
     keep_threads_running();
 }
 

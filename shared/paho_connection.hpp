@@ -16,7 +16,7 @@ namespace pulsemeter {
 
 class PahoConnection {
 public:
-    static constexpr int most_outstanding = 100; // or what the broker allows: Paho itself buffers no more
+    static constexpr int most_outstanding = 512; // or what the broker allows
 
     // `uri` as Paho takes it. With "ssl://" the host in it is the one that the certificate must be for.
     PahoConnection(ConnectionNumber number, const std::string& uri, const std::string& client_id,
