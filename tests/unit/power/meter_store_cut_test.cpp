@@ -86,20 +86,25 @@ void erase_confirmed(std::vector<Reading>& rows, const Confirmation& range)
 }
 
 // Of a full outbox of so few rows one goes: of the older half of those that are not held (of those that are, if there
-// are no others) the oldest whose number has the lowest bit set, the first of an epoch aside.
+// are no others) the oldest whose number has the lowest bit set, the first and the last of an epoch aside.
 void thin(Contents& contents)
 {
+    std::uint64_t last = 0;
+    for (const std::vector<Reading>* rows : {&contents.outbox, &contents.held}) {
+        for (const Reading& row : *rows)
+            last = std::max(last, row.sequence.value);
+    }
     for (std::vector<Reading>* rows : {&contents.outbox, &contents.held}) {
         std::sort(rows->begin(), rows->end());
         const auto end = rows->begin() + static_cast<std::ptrdiff_t>((rows->size() + 1) / 2);
-        const auto lowest_bit = [](const Reading& row) {
+        const auto lowest_bit = [last](const Reading& row) {
             const std::uint64_t number = row.sequence.value;
-            return number == 1 ? UINT64_MAX : number & (~number + 1);
+            return number == 1 || number == last ? UINT64_MAX : number & (~number + 1);
         };
         const auto victim = std::min_element(rows->begin(), end, [&](const Reading& a, const Reading& b) {
             return lowest_bit(a) < lowest_bit(b);
         });
-        if (victim != end && victim->sequence.value != 1) {
+        if (victim != end && lowest_bit(*victim) != UINT64_MAX) {
             rows->erase(victim);
             return;
         }
