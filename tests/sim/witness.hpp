@@ -55,6 +55,11 @@ public:
     void check_nothing_is_lost(
         SqliteLedger& ledger) const; // of meters to which no harm was done but by the network
 
+    [[nodiscard]] std::uint64_t moment() const
+    {
+        return moment_;
+    } // another one as soon as the ledger may have changed
+
     // Has each register on its disk been greeted? One that was not has no number by which the server could tell that it
     // is an old one: its pulses would be counted again. No image is taken of that.
     [[nodiscard]] bool is_greeted(const MeterId& meter) const;

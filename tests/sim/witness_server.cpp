@@ -90,6 +90,7 @@ void Witness::appended(std::span<const IncomingReading> readings, std::span<cons
 
 void Witness::append_failed(std::span<const IncomingReading> readings)
 {
+    ++moment_;
     for (const IncomingReading& incoming : readings)
         of(incoming.meter).perhaps.insert(incoming.reading);
 }
@@ -127,6 +128,7 @@ void Witness::told(const MeterId& meter, const DownMessage& message)
 
 void Witness::ledger_opened(SqliteLedger& ledger)
 {
+    ++moment_;
     for (auto& [meter, truth] : truths_) {
         std::map<ReadingKey, Row> found;
         ledger.readings(meter, WallTime::min(), [&, &id = meter](const LedgerReading& row) {
@@ -242,6 +244,7 @@ bool Witness::is_greeted(const MeterId& meter) const
 
 void Witness::perhaps_resolved(const HeldReading& held)
 {
+    ++moment_;
     of(held.meter).perhaps.insert(held.reading);
 }
 

@@ -13,8 +13,6 @@ using std::chrono::milliseconds;
 
 namespace {
 
-constexpr std::uint64_t totals_every = 10; // actions: the ledger is asked for its sums
-
 milliseconds up_to(Dice& dice, milliseconds most)
 {
     return milliseconds(dice.between(0, static_cast<std::uint64_t>(most.count())));
@@ -126,9 +124,10 @@ void World::step()
         if (!machine->is_within_bounds())
             throw Violation{"a queue outgrows its bounds"};
     }
-    if (server_->is_running() && ++steps_ % totals_every == 0) {
+    if (server_->is_running() && totals_checked_at_ != witness_.moment()) {
         try {
             witness_.check_totals(server_->ledger());
+            totals_checked_at_ = witness_.moment();
         } catch (const std::runtime_error&) { // its disk fails just now
         }
     }

@@ -108,7 +108,7 @@ private:
 
     std::vector<Action> actions_;
     std::uint64_t weights_ = 0;
-    std::uint64_t steps_ = 0;
+    std::uint64_t totals_checked_at_ = 0;
     std::map<std::string_view, std::uint64_t> done_;
     std::chrono::milliseconds healing_{};
 };
