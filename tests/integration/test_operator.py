@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 
-from harness import Case, Process, Terminal
+from harness import Case, Process, Terminal, program
 from wire import MEASURED, Keys, Peer, reading
 
 CSV_HEADER = ["epoch", "sequence", "total_pulses", "total_kwh", "power_w", "source", "measured_at",
@@ -203,6 +203,40 @@ class Held(Case):
                          {"highest_epoch": 1, "epoch": 1, "sequence": 2, "total": 33, "imp_per_kwh": 1000})
         state = self.peer.hello(source=MEASURED)
         self.assertEqual((state["highest_epoch"], state["epoch"], state["total"]), (1, 0, 0))
+
+
+class RefusedByTheServer(Case):
+    def held(self, server):
+        return json.loads(server.command("held", "list", "--json", check=True).stdout)["held"]
+
+    def test_I3_a_meters_refused_readings_are_held_on_both_sides_and_either_verdict_settles_them(self):
+        broker, server, meter = self.all_running(simulation_seed=7)
+        meter.process.wait_out(r"confirmed by the server", count=2)
+        now = meter.register()
+        # Whoever has the key says a later number with today's total: what the meter counts from here on lies above it.
+        Peer(self, self.tap(broker), Keys.of(meter)).send(reading(now["epoch"], now["sequence"] + 1000, now["total_pulses"]))
+        meter.process.wait_err(r"refused reading \d+ of epoch 1: .*; it is held: see `meter-server held list`")
+        self.wait(lambda: meter.status()["held"] >= 2, "two readings held by the meter")
+        meter.process.stop()
+        self.assertIn("of them held (refused by the server)",
+                      self.run_command([program("meter-pi"), "status", "--state", meter.state], check=True).stdout)
+        held = self.held(server)
+        self.assertGreaterEqual(len(held), meter.status()["held"])
+        self.assertEqual(server.status()["held"], len(held))
+
+        verdicts = iter(["accept"] + ["discard"] * 1000)
+        for _ in range(3):  # a reading that was still on its way at the end is refused after the next start
+            for each in self.held(server):
+                server.command("held", next(verdicts), "hall", "--epoch", each["epoch"], "--sequence", each["sequence"], check=True)
+            meter.run()
+            meter.process.wait_out(r"confirmed by the server", count=2)
+            meter.process.stop()
+            if meter.status()["held"] == 0 and not self.held(server):
+                break
+        self.assertEqual((meter.status()["held"], self.held(server)), (0, []))
+        standings = {row["standing"] for row in server.rows().values()}
+        self.assertEqual(standings, {"admitted", "accepted by the operator", "discarded"})
+        self.wait_equal_totals(server, meter)
 
 
 class Endings(Case):
