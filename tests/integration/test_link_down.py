@@ -2,6 +2,7 @@
 import re
 import shutil
 import subprocess
+import time
 import unittest
 
 from harness import HEALS, Broker, Case, Process, rounds
@@ -52,7 +53,9 @@ class LinkDown(Case):
         self.wait(condition, what, 2 * HEALS, alive=self.meter_.process)
         last = self.newest(STORED)
         self.in_network(side, "ip", "link", "set", "cable", "up")
+        plugged = time.monotonic()
         self.wait(lambda: self.newest(CONFIRMED) > last, f"a confirmation beyond {last}", 2 * HEALS)
+        print(f"        confirmed again {time.monotonic() - plugged:.1f} s after the cable was plugged in")
         self.wait(lambda: {(1, s) for s in range(1, last + 1)} <= set(self.server_.rows()), "the backlog", 2 * HEALS)
 
     def stored_more(self, count):
