@@ -143,7 +143,8 @@ void Server::handle_waiting(SteadyTime now, WallTime wall)
         if (std::exchange(ledger_trouble_told_, false))
             log::info("the ledger works again");
         ledger_backoff_.reset();
-        outgoing_.insert(outgoing_.end(), result.outgoing.begin(), result.outgoing.end());
+        outgoing_.insert(outgoing_.end(), std::make_move_iterator(result.outgoing.begin()),
+                         std::make_move_iterator(result.outgoing.end()));
         publish(); // before anything is printed: the meters wait
         const std::vector<Received> handled = std::exchange(waiting_, {});
         try {
