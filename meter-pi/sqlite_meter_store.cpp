@@ -3,10 +3,12 @@
 #include "meter-pi/sqlite_meter_store_impl.hpp"
 #include "meter-pi/store_owner.hpp"
 #include "shared/errors.hpp"
+#include "shared/log.hpp"
 
 #include <boost/crc.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 namespace pulsemeter {
@@ -33,24 +35,42 @@ std::uint32_t small(const SQLite::Column& column)
 }
 
 // SQLite's own checks see a page that is no page, not a bit of a number.
-std::uint32_t checksum(const StoredRegister& stored)
+std::uint32_t checksum(std::initializer_list<std::uint64_t> fields)
 {
-    const Renewal renewal = stored.renewal.value_or(Renewal{});
     boost::crc_32_type sum;
-    for (std::uint64_t field :
-         {static_cast<std::uint64_t>(stored.source), std::uint64_t{stored.epoch.value}, stored.last.value,
-          stored.total.value, stored.numbered.value, std::uint64_t{stored.constant.imp_per_kwh},
-          stored.start.value, std::uint64_t{stored.quality.glitches},
-          std::uint64_t{stored.quality.missed_edges}, std::uint64_t{stored.quality.uncertain},
-          std::uint64_t{stored.renewal.has_value()}, renewal.start.value,
-          std::uint64_t{renewal.constant.imp_per_kwh}, renewal.total.value, std::uint64_t{renewal.events}}) {
+    for (std::uint64_t field : fields) {
         for (int byte = 0; byte < 8; ++byte, field >>= 8U)
             sum.process_byte(static_cast<unsigned char>(field));
     }
     return sum.checksum();
 }
 
-Reading reading_from(SQLite::Statement& row)
+std::uint32_t checksum(const StoredRegister& stored)
+{
+    const Renewal renewal = stored.renewal.value_or(Renewal{});
+    return checksum({static_cast<std::uint64_t>(stored.source), stored.epoch.value, stored.last.value,
+                     stored.total.value, stored.numbered.value, stored.constant.imp_per_kwh,
+                     stored.start.value, stored.quality.glitches, stored.quality.missed_edges,
+                     stored.quality.uncertain, std::uint64_t{stored.renewal.has_value()}, renewal.start.value,
+                     renewal.constant.imp_per_kwh, renewal.total.value, renewal.events});
+}
+
+std::uint32_t checksum(const Reading& reading)
+{
+    std::array<std::uint64_t, 2> boot{};
+    static_assert(sizeof(boot) == sizeof(BootId));
+    std::memcpy(boot.data(), reading.boot.data(), sizeof(boot));
+    return checksum(
+        {reading.epoch.value, reading.sequence.value, reading.total.value, reading.constant.imp_per_kwh,
+         reading.start.value, static_cast<std::uint64_t>(reading.measured_at.time_since_epoch().count()),
+         static_cast<std::uint64_t>(reading.clock), boot[0], boot[1],
+         static_cast<std::uint64_t>(reading.uptime.count()), static_cast<std::uint64_t>(reading.source),
+         reading.quality.glitches, reading.quality.missed_edges, reading.quality.uncertain, reading.events,
+         std::uint64_t{reading.power.has_value()}, reading.power.value_or(Milliwatts{}).value});
+}
+
+// Nothing: it is damaged. One that a meter-pi without checksums stored has none.
+std::optional<Reading> reading_from(SQLite::Statement& row)
 {
     Reading reading{
         .epoch = Epoch{small(row.getColumn(0))},
@@ -67,11 +87,13 @@ Reading reading_from(SQLite::Statement& row)
     };
     const auto boot = row.getColumn(7);
     if (boot.getBytes() != static_cast<int>(reading.boot.size()))
-        throw SQLite::Exception("a boot id of a wrong size", SQLITE_CORRUPT);
+        return std::nullopt;
     std::memcpy(reading.boot.data(), boot.getBlob(), reading.boot.size());
     if (!row.getColumn(14).isNull())
         reading.power = Milliwatts{small(row.getColumn(14))};
-    return reading;
+    const auto sum = row.getColumn(15);
+    const bool is_sound = sum.isNull() || sum.getInt64() == std::int64_t{checksum(reading)};
+    return is_sound ? std::optional(reading) : std::nullopt;
 }
 
 } // namespace
@@ -140,7 +162,7 @@ std::optional<StoredRegister> SqliteMeterStore::Impl::load(SQLite::Database& db,
     SQLite::Statement row(
         db, fmt::format("SELECT epoch, last, total, numbered, imp, start, glitches, missed, uncertain{} "
                         "FROM register WHERE source = ?",
-                        has_checksum ? ", checksum" : ""));
+                        has_checksums ? ", checksum" : ""));
     row.bind(1, static_cast<int>(source));
     if (!row.executeStep())
         return std::nullopt;
@@ -155,7 +177,7 @@ std::optional<StoredRegister> SqliteMeterStore::Impl::load(SQLite::Database& db,
         .quality = {small(row.getColumn(6)), small(row.getColumn(7)), small(row.getColumn(8))},
         .renewal = load_renewal(db, source),
     };
-    if (has_checksum && row.getColumn(9).getInt64() != std::int64_t{checksum(stored)})
+    if (has_checksums && row.getColumn(9).getInt64() != std::int64_t{checksum(stored)})
         throw SQLite::Exception("the register is damaged", SQLITE_CORRUPT);
     return stored;
 }
@@ -163,8 +185,9 @@ std::optional<StoredRegister> SqliteMeterStore::Impl::load(SQLite::Database& db,
 void SqliteMeterStore::Impl::append(SQLite::Database& db, const Reading& reading)
 {
     SQLite::Statement row(
-        db,
-        fmt::format("INSERT INTO outbox ({}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", columns));
+        db, fmt::format(
+                "INSERT INTO outbox ({}, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                columns));
     row.bind(1, std::int64_t{reading.epoch.value});
     row.bind(2, number(reading.sequence.value));
     row.bind(3, number(reading.total.value));
@@ -181,6 +204,7 @@ void SqliteMeterStore::Impl::append(SQLite::Database& db, const Reading& reading
     row.bind(14, std::int64_t{reading.events});
     if (reading.power)
         row.bind(15, std::int64_t{reading.power->value});
+    row.bind(16, std::int64_t{checksum(reading)});
     row.exec();
 }
 
@@ -222,19 +246,50 @@ std::size_t SqliteMeterStore::Impl::thin(SQLite::Database& db)
     return 0;
 }
 
+// A damaged reading is dropped: later totals heal it, and the others must not wait for it.
 std::vector<Reading> SqliteMeterStore::Impl::select(SQLite::Database& db, const std::string& condition,
                                                     const ReadingKey& after, std::size_t most)
 {
-    SQLite::Statement row(db, fmt::format("SELECT {} FROM outbox WHERE {} AND (epoch, sequence) > (?, ?) "
-                                          "ORDER BY epoch, sequence LIMIT ?",
-                                          columns, condition));
-    row.bind(1, std::int64_t{after.epoch.value});
-    row.bind(2, number(after.sequence.value));
-    row.bind(3, number(most));
     std::vector<Reading> readings;
-    while (row.executeStep())
-        readings.push_back(reading_from(row));
-    return readings;
+    std::vector<std::pair<std::int64_t, std::int64_t>> damaged;
+    {
+        SQLite::Statement row(db,
+                              fmt::format("SELECT {}, {} FROM outbox WHERE {} AND (epoch, sequence) > (?, ?) "
+                                          "ORDER BY epoch, sequence LIMIT ?",
+                                          columns, has_checksums ? "checksum" : "NULL", condition));
+        row.bind(1, std::int64_t{after.epoch.value});
+        row.bind(2, number(after.sequence.value));
+        row.bind(3, number(most));
+        while (row.executeStep()) {
+            if (auto reading = reading_from(row)) {
+                readings.push_back(*std::move(reading));
+            } else {
+                damaged.emplace_back(row.getColumn(0).getInt64(), row.getColumn(1).getInt64());
+            }
+        }
+    }
+    if (access == StoreAccess::look || damaged.empty())
+        return readings;
+    drop(db, damaged);
+    return select(db, condition, after, most);
+}
+
+void SqliteMeterStore::Impl::drop(SQLite::Database& db,
+                                  std::span<const std::pair<std::int64_t, std::int64_t>> damaged)
+{
+    SQLite::Transaction transaction(db);
+    for (const auto& [epoch, sequence] : damaged) {
+        SQLite::Statement row(db, "DELETE FROM outbox WHERE epoch = ? AND sequence = ?");
+        row.bind(1, epoch);
+        row.bind(2, sequence);
+        row.exec();
+    }
+    transaction.commit();
+    rows -= damaged.size();
+    log::error("{}: {} readings that no server has confirmed are damaged, the first of them {} of epoch {}: "
+               "they are "
+               "dropped, later totals hold what they counted; check the card",
+               path.string(), damaged.size(), damaged.front().second, damaged.front().first);
 }
 
 SqliteMeterStore::SqliteMeterStore(const std::filesystem::path& folder, StoreAccess access,

@@ -2,7 +2,8 @@
 // cut on a disk that honours syncs. The outbox is bounded: when full, every second one of its older
 // intermediate readings is dropped (never the first or the last of an epoch, and none that is held while there are
 // others); totals heal, and the next reading says so. A file that is damaged or not ours is refused with a clear
-// error, a register too of which a bit has flipped; a missing file is a meter without a register.
+// error, a register too of which a bit has flipped; a damaged reading is dropped with a message. A missing file is a meter
+// without a register.
 #pragma once
 
 #include "meter-pi/meter_store.hpp"

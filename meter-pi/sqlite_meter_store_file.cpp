@@ -46,6 +46,7 @@ CREATE TABLE outbox (
     uncertain  INTEGER NOT NULL,
     events     INTEGER NOT NULL,
     power      INTEGER,
+    checksum   INTEGER,
     PRIMARY KEY (epoch, sequence)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX outbox_held ON outbox (epoch, sequence) WHERE held <> 0;
@@ -111,7 +112,7 @@ void SqliteMeterStore::Impl::open()
     }
     if (access == StoreAccess::look && empty)
         throw UsageError(fmt::format("{}: no meter has run here yet", path.string()));
-    has_checksum = has_column(db, "checksum");
+    has_checksums = has_column(db, "checksum");
     const std::string verdict = db.execAndGet("PRAGMA quick_check(1)").getString();
     if (verdict != "ok")
         throw SQLite::Exception(verdict, SQLITE_CORRUPT);
@@ -154,6 +155,7 @@ void SqliteMeterStore::Impl::bring_up_to_date()
         return;
     SQLite::Transaction transaction(db);
     db.exec("ALTER TABLE register ADD COLUMN checksum INTEGER");
+    db.exec("ALTER TABLE outbox ADD COLUMN checksum INTEGER");
     for (const Source source : {Source::measured, Source::simulated}) {
         if (const auto stored = load(db, source))
             save(db, *stored, std::nullopt);

@@ -296,6 +296,48 @@ BOOST_AUTO_TEST_CASE(P3_a_flipped_bit_of_the_register_is_noticed)
     BOOST_TEST(noticed > 200U); // of 768; the others are of the free space around it, or the confirmation's
 }
 
+BOOST_AUTO_TEST_CASE(P3_a_reading_with_a_flipped_bit_is_dropped_and_the_others_are_not)
+{
+    const TemporaryFolder folder;
+    const fs::path file = folder.path() / "meter.sqlite";
+    std::vector<Reading> good;
+    {
+        SqliteMeterStore store(folder.path(), StoreAccess::own);
+        for (std::uint64_t sequence : {0x6162U, 0x6163U, 0x6164U}) {
+            append(store, sequence);
+            good.push_back(reading(sequence));
+        }
+    }
+    const std::string before = read_file(file);
+    const std::size_t found = before.find("\x03\xcd\xd4"); // the first one's total, amid the other columns
+    BOOST_REQUIRE(found != std::string::npos);
+    std::string last_damaged;
+    for (std::size_t bit = 8 * (found - 20); bit < 8 * (found + 20); ++bit) {
+        std::string damaged = before;
+        damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1 << (bit % 8)));
+        std::ofstream(file, std::ios::binary) << damaged;
+        try {
+            SqliteMeterStore store(folder.path(), StoreAccess::look);
+            auto rows = store.outbox({}, 10);
+            for (const Reading& row : store.held({}, 10))
+                rows.push_back(row);
+            for (const Reading& row : rows)
+                BOOST_TEST((std::find(good.begin(), good.end(), row) != good.end()), "bit " << bit);
+            if (rows.size() == 2)
+                last_damaged = damaged;
+        } catch (const StoreError&) { // refused as a whole
+        }
+    }
+    BOOST_REQUIRE(!last_damaged.empty());
+    std::ofstream(file, std::ios::binary) << last_damaged;
+    SqliteMeterStore store(folder.path(), StoreAccess::own);
+    BOOST_TEST(store.outbox_size() == 3U);
+    BOOST_TEST(store.outbox({}, 2).size() == 2U);
+    BOOST_TEST(store.outbox_size() == 2U);
+    append(store, 0x6165);
+    BOOST_TEST(store.outbox({}, 10).back().sequence.value == 0x6165U);
+}
+
 BOOST_AUTO_TEST_CASE(a_store_without_checksums_is_brought_up_to_date)
 {
     const TemporaryFolder folder;
@@ -305,7 +347,8 @@ BOOST_AUTO_TEST_CASE(a_store_without_checksums_is_brought_up_to_date)
         .commit({.register_now = good, .reading = reading(1)});
     const std::string file = (folder.path() / "meter.sqlite").string();
     const auto change = [&](const char* sql) { SQLite::Database(file, SQLite::OPEN_READWRITE).exec(sql); };
-    change("ALTER TABLE register DROP COLUMN checksum; PRAGMA user_version = 1");
+    change("ALTER TABLE register DROP COLUMN checksum; ALTER TABLE outbox DROP COLUMN checksum; PRAGMA "
+           "user_version = 1");
     BOOST_TEST((SqliteMeterStore(folder.path(), StoreAccess::look).load(Source::measured) == good));
     {
         SqliteMeterStore store(folder.path(), StoreAccess::own);
