@@ -169,7 +169,7 @@ void Witness::check_totals(SqliteLedger& ledger) const
         const Sums own = sums(truth, newest.source);
         const bool all_is_known =
             std::all_of(truth.perhaps.begin(), truth.perhaps.end(),
-                        [&](const Reading& reading) { return truth.rows.contains(key(reading)); });
+                        [&rows = truth.rows](const Reading& reading) { return rows.contains(key(reading)); });
         if (const std::uint64_t billed = billed_pulses(*summary); all_is_known && billed != own.risen)
             violated(fmt::format("{}: {} pulses are billed, its rows rise by {}", meter.text(), billed,
                                  own.risen));
