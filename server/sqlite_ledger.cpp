@@ -108,7 +108,7 @@ void settle_held(LedgerFile& file, const MeterId& meter, const row::Life& life, 
                              describe(reading) + " took the number of a refused reading with other content"});
 }
 
-// How many are held; their count is looked for only when so many were ever refused that it could matter.
+// How many wait for the operator; they are counted only when so many were ever refused that it could matter.
 std::uint64_t held_rows(LedgerFile& file, std::int64_t meter_key)
 {
     const auto ever = file.query("SELECT refused FROM meter WHERE id = ?");
@@ -117,7 +117,7 @@ std::uint64_t held_rows(LedgerFile& file, std::int64_t meter_key)
     const std::uint64_t refused = row::natural(ever->getColumn(0));
     if (refused < SqliteLedger::most_held_per_meter - 1)
         return refused;
-    const auto query = file.query("SELECT count(*) FROM held WHERE meter = ?");
+    const auto query = file.query("SELECT count(*) FROM held WHERE meter = ? AND dismissed = 0");
     query->bind(1, meter_key);
     query->executeStep();
     return row::natural(query->getColumn(0));

@@ -72,8 +72,8 @@ enum class HeldError : std::uint8_t {
 
 class SqliteLedger : public Ledger {
 public:
-    static constexpr std::uint64_t most_held_per_meter = 10'000;
-    static constexpr std::int64_t most_events = 100'000; // the oldest go
+    static constexpr std::uint64_t most_held_per_meter = 10'000; // and as many conflicts that were discarded
+    static constexpr std::int64_t most_events = 100'000;         // the oldest go
     static constexpr std::size_t most_gaps_shown = 10;
 
     // ":memory:" is a ledger for tests. Throws UsageError if the file is missing (write, read), damaged or
