@@ -251,6 +251,8 @@ row::Life row::start_epoch(LedgerFile& file, const MeterId& meter, const Reading
     row::insert_event(file, {now, EventKind::epoch_started, meter,
                              fmt::format("{}, {} imp/kWh, {}", describe(first), first.constant.imp_per_kwh,
                                          text(first.source))});
+    if (first.source != Source::unstated) // whose numbers are the ledger's own
+        row::note_open_end(file, meter, life, first.epoch, now);
     return life;
 }
 

@@ -25,11 +25,13 @@ enum class LedgerAccess : std::uint8_t {
     read,
 };
 
-// Readings of one epoch that are missing since the ledger was restored from a backup that did not have them yet.
+// Readings of one epoch that are missing since the ledger was restored from a backup that did not have them (yet, or
+// any more: what a meter had thinned before lacks as well).
 struct Gap {
     Epoch epoch;
     Sequence first;
-    Sequence last;
+    std::optional<Sequence>
+        last; // nothing: a newer epoch followed; whether there were any, and how many, nobody knows
     auto operator<=>(const Gap&) const = default;
 };
 
@@ -131,7 +133,8 @@ public:
 
     // A copy of this moment, mode 0600, also while others write. UsageError if the file exists.
     void copy_to(const std::filesystem::path& file);
-    // This ledger was put back: what the meters send next shows what it lacks.
+    // This ledger was put back: the holes that it has are gaps until they are filled, and what the meters send next shows
+    // what else it lacks.
     void note_restored(WallTime now);
 
 private:

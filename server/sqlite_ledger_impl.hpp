@@ -68,6 +68,10 @@ void note_falls(LedgerFile& file, const Life& life, Sequence sequence);
 void delete_held(LedgerFile& file, std::int64_t meter_key, Epoch epoch, Sequence sequence);
 void insert_event(LedgerFile& file, const LedgerEvent& event);
 
+// A ledger that was restored: the largest holes in what it has, at most most_gaps_shown a meter, are gaps.
+void note_holes(LedgerFile& file, WallTime now);
+// … an epoch has begun: of the one before, what the backup lacks may be lost.
+void note_open_end(LedgerFile& file, const MeterId& meter, const Life& life, Epoch epoch, WallTime now);
 // At most SqliteLedger::most_gaps_shown.
 [[nodiscard]] std::vector<Gap> find_gaps(LedgerFile& file, std::int64_t meter_key);
 // What the rows that this transaction inserted mean for days and gaps: of which day they are (to be sealed as a whole, or
