@@ -23,6 +23,7 @@ enum class LedgerAccess : std::uint8_t {
     create, // made if missing
     write,  // must exist: a missing ledger is a loss, not a fresh start
     read,
+    copy, // read, of whatever layout: for find_damage() and copy_to() only
 };
 
 // Readings of one epoch that are missing since the ledger was restored from a backup that did not have them (yet, or
@@ -131,6 +132,8 @@ public:
     // more is committed.
     void while_nobody_writes(const std::function<void()>& swap);
 
+    // What SQLite finds when it looks at every page. The values, and whether anyone changed them, are verify()'s.
+    [[nodiscard]] std::optional<std::string> find_damage();
     // A copy of this moment, mode 0600, also while others write. UsageError if the file exists.
     void copy_to(const std::filesystem::path& file);
     // This ledger was put back: the holes that it has are gaps until they are filled, and what the meters send next shows

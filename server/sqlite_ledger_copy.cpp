@@ -45,6 +45,20 @@ void SqliteLedger::copy_to(const std::filesystem::path& file)
     });
 }
 
+std::optional<std::string> SqliteLedger::find_damage()
+{
+    return impl_->run([](LedgerFile& open) -> std::optional<std::string> {
+        try {
+            const std::string found = open.database().execAndGet("PRAGMA integrity_check(1)").getString();
+            return found == "ok" ? std::nullopt : std::optional(found);
+        } catch (const SQLite::Exception& failure) {
+            if (!is_for_the_operator(failure))
+                throw;
+            return failure.what();
+        }
+    });
+}
+
 bool SqliteLedger::was_replaced() const
 {
     return impl_->was_replaced();
