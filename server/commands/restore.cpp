@@ -49,7 +49,7 @@ class Prepared {
 public:
     Prepared(const DataFolder& backup, const DataFolder& target,
              const std::optional<std::filesystem::path>& password_file)
-        : folder_(target.path() / "restoring")
+        : Prepared(DataFolder(target.path() / "restoring"))
     {
         std::filesystem::remove_all(folder_.path()); // of one that was cut off
         make_private_folder(folder_.path());
@@ -77,6 +77,9 @@ public:
     }
 
 private:
+    // Delegated to, so that the folder goes also when what follows fails.
+    explicit Prepared(DataFolder folder) : folder_(std::move(folder)) {}
+
     [[noreturn]] static void refuse(const DataFolder& backup, const std::string& damage)
     {
         throw UsageError(fmt::format("the backup's ledger {} is damaged ({}): nothing was restored; take "

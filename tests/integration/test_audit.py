@@ -148,6 +148,20 @@ class Audit(Case):
             self.assertGreaterEqual(set(self.server_.rows()), {(1, s) for s in range(first + 1, first + 20)})
         running.stop()
 
+    def test_a_running_server_whose_password_is_not_the_backups_ends_and_says_so(self):
+        running = self.server_.run()
+        self.peer.hello()
+        self.send([1, 2])
+        backup = self.folder / "backup"
+        self.server(self.broker_, password="another one").command("backup", "--out", backup, check=True)
+        self.server_.command("restore", "--from", backup, check=True)
+        self.assertEqual(running.wait_exit(), 3)
+        line, = re.findall(r"(?m)^.*error: .*$", running.err())
+        self.assertIn("Authentication failed", line)
+        self.assertEqual(running.err().splitlines()[-1], line)
+        kept = Server(self, self.broker_, initialise=False, data=next(self.server_.data.glob("replaced-*")))
+        self.assertEqual(sorted(kept.rows()), [(1, 1), (1, 2)])
+
     def test_a_backup_of_an_older_server_is_restored_and_itself_left_as_it_is(self):
         backup = self.folder / "backup"
         self.server_.command("backup", "--out", backup, check=True)
