@@ -35,6 +35,7 @@ struct Life {
     EpochFacts facts;
     bool overruled = false; // the operator accepted a reading against the order of totals
     Refusals refusals = Refusals::some;
+    std::optional<std::int64_t> newer = std::nullopt; // the life of the next epoch of the same source
 };
 
 struct Held {
