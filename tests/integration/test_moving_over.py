@@ -101,7 +101,7 @@ class AndBack(MovingOver):
         self.server_.command("meter", "remove", "hall", password=True, check=True)
         (self.server_.folder / "hall.toml").rename(self.server_.folder / "classic.toml")
         peer = Peer(self, self.tap_, Keys.of(self.server_.add("hall")))
-        self.server_.process.wait_err("meter hall: waiting", count=2)
+        peer.hello(MEASURED)
         for sequence, total in ((1, 0), (2, 3)):
             peer.send(reading(2, sequence, total, source=MEASURED))
         peer.wait_confirmed({(2, 2)})
@@ -109,6 +109,7 @@ class AndBack(MovingOver):
         self.server_.command("meter", "remove", "hall", password=True, check=True)
         (self.server_.folder / "hall.toml").unlink()
         self.add()
+        self.server_.process.wait_err("meter hall: waiting", count=3)
         self.assertIn("nothing to put back: the broker keeps 5000",
                       self.server_.command("meter", "restore-total", "hall", password=True, check=True).stdout)
         move(3, 5003)
