@@ -9,7 +9,8 @@
 //
 // All integers are big-endian. Besides its HMAC a seal keeps two bytes of each row's chain, the mark: they prove
 // nothing, but tell which row is the first that is not as it was. Not protected: the rows of the day that is not over,
-// and what has no seal after it: note the head elsewhere (verify --expect). Pure.
+// how a reading was delivered (live or retained: it says when a meter is stale, and nothing of what was used), held
+// readings and events, and what has no seal after it: note the head elsewhere (verify --expect). Pure.
 #pragma once
 
 #include "server/ledger_reading.hpp"

@@ -134,6 +134,8 @@ void HeadEnd::settle(Batch& batch)
         }
         if (std::holds_alternative<Accepted>(outcome) || std::holds_alternative<Duplicate>(outcome)) {
             batch.confirmed.push_back(settled);
+            if (const auto& event = appended[place].alarm)
+                alarm(*meter, event->kind, event->detail, batch);
             continue;
         }
         const auto* rejected = std::get_if<Rejected>(&outcome);

@@ -27,11 +27,6 @@ struct IncomingReading {
 
 enum class Notice : std::uint8_t { first_time, repeated }; // has this refusal been recorded before?
 
-struct Appended {
-    Outcome outcome;
-    Notice notice = Notice::first_time; // of a Conflict or Rejected only
-};
-
 enum class EventKind : std::uint8_t {
     epoch_started = 1,
     refused = 2,
@@ -43,6 +38,7 @@ enum class EventKind : std::uint8_t {
     bad_tokens = 8,
     register_set = 9, // on the meter, by its operator: a new epoch
     gap = 12,         // readings that were lost with what a backup does not have
+    clone = 13,       // a copy of the meter's disk was put back, or runs beside it
 };
 [[nodiscard]] std::string_view text(EventKind kind); // "epoch_started", for machines
 
@@ -51,6 +47,12 @@ struct LedgerEvent {
     EventKind kind = EventKind::refused;
     std::optional<MeterId> meter;
     std::string detail; // for people
+};
+
+struct Appended {
+    Outcome outcome;
+    Notice notice = Notice::first_time;              // of a Conflict or Rejected only
+    std::optional<LedgerEvent> alarm = std::nullopt; // of an Accepted one: is recorded, and to be told
 };
 
 inline constexpr std::chrono::seconds classic_heard_every{10};
@@ -70,12 +72,13 @@ public:
     [[nodiscard]] virtual State state_for(const MeterId& meter, Source source) = 0;
 
     // The classic wire: totals have no numbers, so the ledger gives them in the order of receipt, in an epoch whose
-    // sequence 1 is 0 (consumption is then the total itself). Decided and stored in one transaction: durable when it
+    // sequence 1 is 0 (consumption is then the total itself), or, after a time on the sealed wire, the total that was
+    // stored last, so that nothing counts twice. Decided and stored in one transaction: durable when it
     // returns. A lower total writes nothing; an equal one that is live only that the meter was heard, and that not more
     // often than every classic_heard_every.
     [[nodiscard]] virtual ClassicAppended append_total(const MeterId& meter, Pulses total,
                                                        WallTime received_at, Delivery delivery) = 0;
-    // The stored one, 0 if there is none.
+    // The one that was stored last, 0 if there is none.
     [[nodiscard]] virtual Pulses total_of(const MeterId& meter) = 0;
 
     virtual void record(const LedgerEvent& event) = 0;

@@ -149,8 +149,9 @@ Json meter_json(const MeterStatus& meter, const Tariff& tariff, WallTime now)
     if (const auto& set = summary.register_set)
         json["register_set_at"] = utc_text(best_time(set->reading, set->received_at));
     for (const Gap& gap : summary.gaps) {
-        json["gaps"].push_back(
-            {{"epoch", gap.epoch.value}, {"first", gap.first.value}, {"last", gap.last.value}});
+        json["gaps"].push_back({{"epoch", gap.epoch.value},
+                                {"first", gap.first.value},
+                                {"last", gap.last ? Json(gap.last->value) : Json(nullptr)}});
     }
     return json;
 }
@@ -170,8 +171,11 @@ std::string state_words(const MeterStatus& meter, WallTime now)
     }
     if (const auto& set = summary.register_set)
         words += ", register set " + local_text(best_time(set->reading, set->received_at));
-    for (const Gap& gap : summary.gaps)
-        words += fmt::format(", gap {}…{} since a restore", gap.first.value, gap.last.value);
+    for (const Gap& gap : summary.gaps) {
+        words += gap.last ? fmt::format(", gap {}…{} since a restore", gap.first.value, gap.last->value)
+                          : fmt::format(", perhaps a gap from {} on in epoch {} since a restore",
+                                        gap.first.value, gap.epoch.value);
+    }
     return words;
 }
 

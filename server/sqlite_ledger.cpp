@@ -108,7 +108,7 @@ void settle_held(LedgerFile& file, const MeterId& meter, const row::Life& life, 
                              describe(reading) + " took the number of a refused reading with other content"});
 }
 
-// How many are held; their count is looked for only when so many were ever refused that it could matter.
+// How many wait for the operator; they are counted only when so many were ever refused that it could matter.
 std::uint64_t held_rows(LedgerFile& file, std::int64_t meter_key)
 {
     const auto ever = file.query("SELECT refused FROM meter WHERE id = ?");
@@ -117,7 +117,7 @@ std::uint64_t held_rows(LedgerFile& file, std::int64_t meter_key)
     const std::uint64_t refused = row::natural(ever->getColumn(0));
     if (refused < SqliteLedger::most_held_per_meter - 1)
         return refused;
-    const auto query = file.query("SELECT count(*) FROM held WHERE meter = ?");
+    const auto query = file.query("SELECT count(*) FROM held WHERE meter = ? AND dismissed = 0");
     query->bind(1, meter_key);
     query->executeStep();
     return row::natural(query->getColumn(0));
@@ -169,6 +169,83 @@ Notice hold(LedgerFile& file, const MeterId& meter, const row::Life& life, const
     return Notice::first_time;
 }
 
+constexpr std::chrono::minutes clocks_agree{10}; // two that are both synchronised
+
+// As far as they can be compared: within a boot by the uptime.
+bool measured_after(const Reading& reading, const Reading& other)
+{
+    if (reading.boot == other.boot)
+        return reading.uptime > other.uptime;
+    return reading.clock == Clock::synchronised && other.clock == Clock::synchronised &&
+           reading.measured_at > other.measured_at + clocks_agree;
+}
+
+// When it was measured is all that is asked of it.
+std::optional<LedgerReading> look_up_reading(LedgerFile& file, const char* sql, std::int64_t life,
+                                             Sequence bound)
+{
+    const auto query = file.query(sql);
+    query->bind(1, life);
+    query->bind(2, row::number(bound.value));
+    if (!query->executeStep())
+        return std::nullopt;
+    return row::reading_from(file, *query, Epoch{}, EpochFacts{});
+}
+
+// Where a meter has begun a newer epoch it goes on in that one only. (Sequence 1 tells where an epoch starts, not when.)
+bool goes_on_beside_a_newer_epoch(LedgerFile& file, const row::Life& life, const Reading& reading)
+{
+    if (!life.newer)
+        return false;
+    const auto newer = look_up_reading(
+        file, "SELECT sequence, facts FROM reading WHERE life = ? AND sequence > ? ORDER BY sequence LIMIT 1",
+        *life.newer, Sequence{1});
+    if (!newer || !measured_after(reading, newer->reading))
+        return false;
+    const auto previous = look_up_reading(
+        file,
+        "SELECT sequence, facts FROM reading WHERE life = ? AND sequence < ? ORDER BY sequence DESC LIMIT 1",
+        life.id, reading.sequence);
+    const bool told = previous && measured_after(previous->reading, newer->reading) &&
+                      previous->received_at > newer->received_at;
+    return !told;
+}
+
+// A disk says so by itself. One that went back to a register says the same, since an epoch of the other is newer.
+bool knew_less_than_the_server(LedgerFile& file, const row::Life& life, const Reading& reading)
+{
+    if ((reading.events & static_cast<std::uint32_t>(MeterEvent::server_was_ahead)) == 0)
+        return false;
+    const auto before =
+        file.query("SELECT source FROM life WHERE meter = ? AND epoch < ? ORDER BY epoch DESC LIMIT 1");
+    before->bind(1, life.meter);
+    before->bind(2, reading.epoch.value);
+    return before->executeStep() && before->getColumn(0).getInt() == static_cast<int>(reading.source);
+}
+
+// Two disks that come of one: a meter's own sign that the server knows more than its disk, or two epochs at once.
+std::optional<LedgerEvent> note_clone(LedgerFile& file, const MeterId& meter, const row::Life& life,
+                                      const Reading& reading, WallTime now)
+{
+    std::string_view sign;
+    if (knew_less_than_the_server(file, life, reading)) {
+        sign =
+            "this server knew more than the meter's disk: an older copy of it was put back, or runs beside "
+            "it";
+    } else if (goes_on_beside_a_newer_epoch(file, life, reading)) {
+        sign = "was measured after a newer epoch began: a copy of the meter's disk runs beside it";
+    } else {
+        return std::nullopt;
+    }
+    LedgerEvent event{
+        now, EventKind::clone, meter,
+        fmt::format("{}: {}; if two run, what both count is added up: stop one, and give it an id "
+                    "of its own with `meter-server meter add`",
+                    describe(reading), sign)};
+    row::insert_event(file, event);
+    return event;
+}
+
 Appended append_one(LedgerFile& file, const IncomingReading& incoming, WallTime now)
 {
     const Reading& reading = incoming.reading;
@@ -191,7 +268,7 @@ Appended append_one(LedgerFile& file, const IncomingReading& incoming, WallTime 
             row::note_falls(file, *life, reading.sequence);
         if (life->refusals == row::Refusals::some)
             settle_held(file, incoming.meter, *life, reading, now);
-        return {outcome};
+        return {outcome, Notice::first_time, note_clone(file, incoming.meter, *life, reading, now)};
     }
     if (std::holds_alternative<Duplicate>(outcome))
         return {outcome};
@@ -251,6 +328,8 @@ row::Life row::start_epoch(LedgerFile& file, const MeterId& meter, const Reading
     row::insert_event(file, {now, EventKind::epoch_started, meter,
                              fmt::format("{}, {} imp/kWh, {}", describe(first), first.constant.imp_per_kwh,
                                          text(first.source))});
+    if (first.source != Source::unstated) // whose numbers are the ledger's own
+        row::note_open_end(file, meter, life, first.epoch, now);
     return life;
 }
 

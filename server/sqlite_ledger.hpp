@@ -23,13 +23,16 @@ enum class LedgerAccess : std::uint8_t {
     create, // made if missing
     write,  // must exist: a missing ledger is a loss, not a fresh start
     read,
+    copy, // read, of whatever layout: for find_damage() and copy_to() only
 };
 
-// Readings of one epoch that are missing since the ledger was restored from a backup that did not have them yet.
+// Readings of one epoch that are missing since the ledger was restored from a backup that did not have them (yet, or
+// any more: what a meter had thinned before lacks as well).
 struct Gap {
     Epoch epoch;
     Sequence first;
-    Sequence last;
+    std::optional<Sequence>
+        last; // nothing: a newer epoch followed; whether there were any, and how many, nobody knows
     auto operator<=>(const Gap&) const = default;
 };
 
@@ -72,8 +75,8 @@ enum class HeldError : std::uint8_t {
 
 class SqliteLedger : public Ledger {
 public:
-    static constexpr std::uint64_t most_held_per_meter = 10'000;
-    static constexpr std::int64_t most_events = 100'000; // the oldest go
+    static constexpr std::uint64_t most_held_per_meter = 10'000; // and as many conflicts that were discarded
+    static constexpr std::int64_t most_events = 100'000;         // the oldest go
     static constexpr std::size_t most_gaps_shown = 10;
 
     // ":memory:" is a ledger for tests. Throws UsageError if the file is missing (write, read), damaged or
@@ -129,9 +132,12 @@ public:
     // more is committed.
     void while_nobody_writes(const std::function<void()>& swap);
 
+    // What SQLite finds when it looks at every page. The values, and whether anyone changed them, are verify()'s.
+    [[nodiscard]] std::optional<std::string> find_damage();
     // A copy of this moment, mode 0600, also while others write. UsageError if the file exists.
     void copy_to(const std::filesystem::path& file);
-    // This ledger was put back: what the meters send next shows what it lacks.
+    // This ledger was put back: the holes that it has are gaps until they are filled, and what the meters send next shows
+    // what else it lacks.
     void note_restored(WallTime now);
 
 private:

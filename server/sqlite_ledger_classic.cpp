@@ -4,23 +4,23 @@
 namespace pulsemeter {
 namespace {
 
-// The epoch that the classic wire fills: the newest one, if it is its own.
+// The epoch that the classic wire filled last. It goes on in it, unless the meter was on the sealed wire since.
 struct Newest {
     Epoch highest; // of whatever source, 0: none
+    Epoch epoch;   // of `life`
     std::optional<row::Life> life;
 };
 
 Newest newest_life(LedgerFile& file, const MeterId& meter)
 {
-    const auto query = file.query("SELECT ifnull(max(l.epoch), 0) FROM meter m JOIN life l ON l.meter = m.id "
+    static_assert(static_cast<int>(Source::unstated) == 3);
+    const auto query = file.query("SELECT ifnull(max(l.epoch), 0), ifnull(max(l.epoch) FILTER (WHERE "
+                                  "l.source = 3), 0) FROM meter m JOIN life l ON l.meter = m.id "
                                   "WHERE m.name = ?");
     query->bind(1, meter.text());
     query->executeStep();
-    Newest newest{Epoch{row::small(query->getColumn(0))}, std::nullopt};
-    auto life = row::find_life(file, meter, newest.highest);
-    if (life && life->facts.source == Source::unstated)
-        newest.life = life;
-    return newest;
+    const Epoch epoch{row::small(query->getColumn(1))};
+    return {Epoch{row::small(query->getColumn(0))}, epoch, row::find_life(file, meter, epoch)};
 }
 
 std::optional<Reading> newest_reading(LedgerFile& file, const Newest& newest)
@@ -32,7 +32,7 @@ std::optional<Reading> newest_reading(LedgerFile& file, const Newest& newest)
     query->bind(1, newest.life->id);
     if (!query->executeStep())
         return std::nullopt;
-    return row::reading_from(file, *query, newest.highest, newest.life->facts).reading;
+    return row::reading_from(file, *query, newest.epoch, newest.life->facts).reading;
 }
 
 struct Receipt {
@@ -70,13 +70,14 @@ Reading numbered(Epoch epoch, Sequence sequence, Pulses total, WallTime received
             .source = Source::unstated};
 }
 
-ClassicAppended begin(LedgerFile& file, const MeterId& meter, Epoch epoch, Pulses total,
+// From what an earlier epoch of this wire has counted.
+ClassicAppended begin(LedgerFile& file, const MeterId& meter, Epoch epoch, Pulses counted, Pulses total,
                       const Receipt& receipt)
 {
-    Reading reading = numbered(epoch, Sequence{1}, Pulses{0}, receipt.at);
+    Reading reading = numbered(epoch, Sequence{1}, counted, receipt.at);
     const row::Life life = row::start_epoch(file, meter, reading, receipt.at);
     row::insert_reading(file, life, reading, receipt.at, Standing::admitted, receipt.delivery);
-    if (total.value > 0) {
+    if (total > counted) {
         reading = numbered(epoch, Sequence{2}, total, receipt.at);
         row::insert_reading(file, life, reading, receipt.at, Standing::admitted, receipt.delivery);
     }
@@ -88,10 +89,12 @@ ClassicAppended decide(LedgerFile& file, const MeterId& meter, Pulses total, con
 {
     const Newest newest = newest_life(file, meter);
     const auto stored = newest_reading(file, newest);
-    if (!stored)
-        return begin(file, meter, Epoch{newest.highest.value + 1}, total, receipt);
-    if (total < stored->total)
+    if (stored && total < stored->total)
         return {ClassicOutcome::fell, *stored};
+    if (!stored || newest.epoch < newest.highest) {
+        return begin(file, meter, Epoch{newest.highest.value + 1}, stored ? stored->total : Pulses{0}, total,
+                     receipt);
+    }
     hear(file, newest.life->id, receipt);
     if (total == stored->total)
         return {ClassicOutcome::equal, *stored};

@@ -45,6 +45,20 @@ void SqliteLedger::copy_to(const std::filesystem::path& file)
     });
 }
 
+std::optional<std::string> SqliteLedger::find_damage()
+{
+    return impl_->run([](LedgerFile& open) -> std::optional<std::string> {
+        try {
+            const std::string found = open.database().execAndGet("PRAGMA integrity_check(1)").getString();
+            return found == "ok" ? std::nullopt : std::optional(found);
+        } catch (const SQLite::Exception& failure) {
+            if (!is_for_the_operator(failure))
+                throw;
+            return failure.what();
+        }
+    });
+}
+
 bool SqliteLedger::was_replaced() const
 {
     return impl_->was_replaced();
@@ -67,6 +81,7 @@ void SqliteLedger::note_restored(WallTime now)
         const auto restoration = file.query("INSERT INTO restoration (at) VALUES (?)");
         restoration->bind(1, row::number(now));
         restoration->exec();
+        row::note_holes(file, now);
         file.database().exec("INSERT OR IGNORE INTO gap (life, after) "
                              "SELECT life, max(sequence) FROM reading GROUP BY life");
         return true;
@@ -75,9 +90,9 @@ void SqliteLedger::note_restored(WallTime now)
 
 std::vector<Gap> row::find_gaps(LedgerFile& file, std::int64_t meter_key)
 {
-    const auto gaps =
-        file.query("SELECT l.id, l.epoch, g.after, g.before FROM gap g JOIN life l ON l.id = g.life "
-                   "WHERE l.meter = ? AND g.before > g.after + 1 ORDER BY l.epoch, g.after");
+    const auto gaps = file.query(
+        "SELECT l.id, l.epoch, g.after, g.before FROM gap g JOIN life l ON l.id = g.life "
+        "WHERE l.meter = ? AND (g.before = 0 OR g.before > g.after + 1) ORDER BY l.epoch, g.after");
     gaps->bind(1, meter_key);
     std::vector<Gap> found;
     while (gaps->executeStep()) {
@@ -86,15 +101,24 @@ std::vector<Gap> row::find_gaps(LedgerFile& file, std::int64_t meter_key)
         const std::uint64_t end = natural(gaps->getColumn(3));
         const auto hole_until = [&](std::uint64_t sequence) {
             if (sequence > next && found.size() < SqliteLedger::most_gaps_shown)
-                found.push_back({epoch, {next}, {sequence - 1}});
+                found.push_back({epoch, {next}, Sequence{sequence - 1}});
             next = sequence + 1;
         };
-        // Some may have come after all: the meter had them still.
-        const auto rows =
-            file.query("SELECT sequence FROM reading WHERE life = ? AND sequence >= ? AND sequence < ?");
+        if (end == 0) {
+            if (found.size() < SqliteLedger::most_gaps_shown)
+                found.push_back({epoch, {next}, std::nullopt});
+            continue;
+        }
+        // Some may have come after all: the meter had them still. What is held is not lost either.
+        const auto rows = file.query(
+            "SELECT sequence FROM reading WHERE life = ?1 AND sequence >= ?2 AND sequence < ?3 UNION "
+            "SELECT sequence FROM held WHERE meter = ?4 AND epoch = ?5 AND sequence >= ?2 AND sequence < ?3 "
+            "ORDER BY sequence");
         rows->bind(1, gaps->getColumn(0).getInt64());
         rows->bind(2, number(next));
         rows->bind(3, number(end));
+        rows->bind(4, meter_key);
+        rows->bind(5, epoch.value);
         while (rows->executeStep())
             hole_until(natural(rows->getColumn(0)));
         hole_until(end);

@@ -16,6 +16,11 @@ namespace {
 
 constexpr int patience_ms = 10'000; // for another process that writes
 
+bool only_reads(LedgerAccess access)
+{
+    return access == LedgerAccess::read || access == LedgerAccess::copy;
+}
+
 SQLite::Database open(const std::filesystem::path& file, LedgerAccess access)
 {
     if (file != ":memory:") {
@@ -31,7 +36,7 @@ SQLite::Database open(const std::filesystem::path& file, LedgerAccess access)
                             file.string()));
         }
     }
-    const int flags = access == LedgerAccess::read ? SQLite::OPEN_READONLY : SQLite::OPEN_READWRITE;
+    const int flags = only_reads(access) ? SQLite::OPEN_READONLY : SQLite::OPEN_READWRITE;
     return {file.string(), flags, patience_ms};
 }
 
@@ -52,7 +57,7 @@ LedgerFile::LedgerFile(const std::filesystem::path& file, LedgerAccess access, L
     // deletion: one that a power cut brought back would undo the whole file.
     database_.exec("PRAGMA synchronous = EXTRA");
     check(file, access);
-    if (access == LedgerAccess::read)
+    if (only_reads(access))
         return;
     settle(last_use);
     for (const char* suffix : {"", "-wal", "-shm"}) {
@@ -80,6 +85,8 @@ void LedgerFile::check(const std::filesystem::path& file, LedgerAccess access)
         throw UsageError(
             fmt::format("{} is not a pulsemeter ledger: restore it from a backup", file.string()));
     }
+    if (access == LedgerAccess::copy && layout::number(database_) < layout::newest)
+        return;
     if (layout::number(database_) < layout::newest) {
         if (access == LedgerAccess::read) {
             throw UsageError(fmt::format("the ledger {} is of an older meter-server: start meter-server run "
@@ -93,7 +100,7 @@ void LedgerFile::check(const std::filesystem::path& file, LedgerAccess access)
                                      "version",
                                      file.string()));
     }
-    if (access != LedgerAccess::read)
+    if (!only_reads(access))
         database_.exec("PRAGMA journal_mode = WAL"); // a backup may have been put back in another mode
 }
 

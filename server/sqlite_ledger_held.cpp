@@ -47,6 +47,14 @@ void dismiss(LedgerFile& file, const row::Life& life, const HeldKey& key)
     query->bind(2, key.epoch.value);
     query->bind(3, row::number(key.sequence.value));
     query->exec();
+
+    // Of these, too, only so many are kept: one that still comes after that is told of once more.
+    const auto trim = file.query(
+        "DELETE FROM held WHERE meter = ?1 AND (epoch, sequence) IN (SELECT epoch, sequence FROM held "
+        "WHERE meter = ?1 AND dismissed = 1 ORDER BY last_seen DESC LIMIT -1 OFFSET ?2)");
+    trim->bind(1, life.meter);
+    trim->bind(2, row::number(SqliteLedger::most_held_per_meter));
+    trim->exec();
 }
 
 } // namespace

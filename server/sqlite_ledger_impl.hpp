@@ -35,6 +35,7 @@ struct Life {
     EpochFacts facts;
     bool overruled = false; // the operator accepted a reading against the order of totals
     Refusals refusals = Refusals::some;
+    std::optional<std::int64_t> newer = std::nullopt; // the life of the next epoch of the same source
 };
 
 struct Held {
@@ -68,6 +69,10 @@ void note_falls(LedgerFile& file, const Life& life, Sequence sequence);
 void delete_held(LedgerFile& file, std::int64_t meter_key, Epoch epoch, Sequence sequence);
 void insert_event(LedgerFile& file, const LedgerEvent& event);
 
+// A ledger that was restored: the largest holes in what it has, at most most_gaps_shown a meter, are gaps.
+void note_holes(LedgerFile& file, WallTime now);
+// … an epoch has begun: of the one before, what the backup lacks may be lost.
+void note_open_end(LedgerFile& file, const MeterId& meter, const Life& life, Epoch epoch, WallTime now);
 // At most SqliteLedger::most_gaps_shown.
 [[nodiscard]] std::vector<Gap> find_gaps(LedgerFile& file, std::int64_t meter_key);
 // What the rows that this transaction inserted mean for days and gaps: of which day they are (to be sealed as a whole, or

@@ -76,7 +76,8 @@ CREATE TABLE reading (
 // What layout 2 added; the whole schema is all three. `fall` is where an accepted reading made a total go down,
 // `open_day` between which numbers an epoch's rows of a day (of receipt, UTC) that is not sealed yet lie, `late` are
 // rows that came after their day was sealed (seal 0: not amended yet), `seal` is sqlite_ledger_audit.cpp's, and
-// `gap` begins after the last reading that a backup had, until `before`, the first one that came since.
+// `gap` begins after the last reading that a backup had, until `before`: the first one that came since (none: it may still
+// come), or 0 once a newer epoch began.
 constexpr const char* added_by_layout_2 = R"(
 CREATE TABLE fall (
     life       INTEGER NOT NULL,

@@ -169,6 +169,8 @@ std::string_view text(EventKind kind)
         return "register_set";
     case EventKind::gap:
         return "gap";
+    case EventKind::clone:
+        return "clone";
     }
     return "unknown";
 }

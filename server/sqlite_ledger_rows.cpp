@@ -116,20 +116,24 @@ std::optional<std::int64_t> find_meter(LedgerFile& file, const MeterId& meter)
 
 std::optional<Life> find_life(LedgerFile& file, const MeterId& meter, Epoch epoch)
 {
-    const auto query =
-        file.query("SELECT l.id, l.meter, l.imp, l.start, l.source, l.overruled, m.refused FROM meter m "
-                   "JOIN life l ON l.meter = m.id WHERE m.name = ? AND l.epoch = ?");
+    const auto query = file.query(
+        "SELECT l.id, l.meter, l.imp, l.start, l.source, l.overruled, m.refused, (SELECT id FROM "
+        "life WHERE meter = l.meter AND epoch > l.epoch AND source = l.source ORDER BY epoch LIMIT "
+        "1) FROM meter m JOIN life l ON l.meter = m.id WHERE m.name = ? AND l.epoch = ?");
     query->bind(1, meter.text());
     query->bind(2, epoch.value);
     if (!query->executeStep())
         return std::nullopt;
-    return Life{query->getColumn(0).getInt64(),
-                query->getColumn(1).getInt64(),
-                {{small(query->getColumn(2))},
-                 {natural(query->getColumn(3))},
-                 static_cast<Source>(query->getColumn(4).getInt())},
-                query->getColumn(5).getInt() != 0,
-                query->getColumn(6).getInt64() == 0 ? Refusals::none : Refusals::some};
+    Life life{query->getColumn(0).getInt64(),
+              query->getColumn(1).getInt64(),
+              {{small(query->getColumn(2))},
+               {natural(query->getColumn(3))},
+               static_cast<Source>(query->getColumn(4).getInt())},
+              query->getColumn(5).getInt() != 0,
+              query->getColumn(6).getInt64() == 0 ? Refusals::none : Refusals::some};
+    if (!query->getColumn(7).isNull())
+        life.newer = query->getColumn(7).getInt64();
+    return life;
 }
 
 std::optional<SameKey> find_same(LedgerFile& file, const Life& life, Sequence sequence)

@@ -45,14 +45,14 @@ const ClassicTopics& classic_topics(const MeterEntry& meter)
 // The newest one that the classic wire has brought.
 Pulses stored_total(const DataFolder& folder, const MeterId& meter)
 {
-    const auto summary = SqliteLedger(folder.ledger(), LedgerAccess::read).summary(meter);
-    if (!summary || summary->newest.source != Source::unstated) {
+    const Pulses total = SqliteLedger(folder.ledger(), LedgerAccess::read).total_of(meter);
+    if (total == Pulses{0}) {
         throw UsageError(
             fmt::format("no total of meter {} is stored: there is nothing to put back; a meter that starts "
                         "now begins at 0",
                         meter.text()));
     }
-    return summary->newest.total;
+    return total;
 }
 
 // What is on the up topic, and what was put there.

@@ -1,6 +1,7 @@
 #include "server/commands/commands.hpp"
 #include "server/commands/common.hpp"
 #include "server/keystore.hpp"
+#include "server/password.hpp"
 #include "server/server_settings.hpp"
 #include "server/sqlite_ledger.hpp"
 #include "server/time_text.hpp"
@@ -18,6 +19,7 @@ namespace {
 struct RestoreOptions {
     std::optional<std::string> data;
     std::filesystem::path from;
+    std::optional<std::filesystem::path> password_file;
 };
 
 // Everything that could be wrong with the backup, before anything of the folder is touched.
@@ -29,18 +31,32 @@ void check(const DataFolder& backup)
     }
     (void)Keystore::list(backup.keystore());
     (void)read_server_settings(backup.settings());
-    (void)SqliteLedger(backup.ledger(), LedgerAccess::read).head();
+    (void)SqliteLedger(backup.ledger(), LedgerAccess::copy);
+}
+
+// Of the seals, if the password is there.
+std::optional<std::string> find_fault(SqliteLedger& ledger, const DataFolder& backup,
+                                      const std::optional<std::filesystem::path>& password_file)
+{
+    if (!password_file)
+        return std::nullopt;
+    const crypto::SecretText password = obtain_password(password_file);
+    return ledger.verify(Keystore::open(backup.keystore(), password.text()).existing_audit_key()).fault;
 }
 
 // All that takes long or may fail, in a folder beside: what is left to do then are renames.
 class Prepared {
 public:
-    Prepared(const DataFolder& backup, const DataFolder& target) : folder_(target.path() / "restoring")
+    Prepared(const DataFolder& backup, const DataFolder& target,
+             const std::optional<std::filesystem::path>& password_file)
+        : Prepared(DataFolder(target.path() / "restoring"))
     {
         std::filesystem::remove_all(folder_.path()); // of one that was cut off
         make_private_folder(folder_.path());
-        SqliteLedger(backup.ledger(), LedgerAccess::read).copy_to(folder_.ledger());
-        SqliteLedger(folder_.ledger(), LedgerAccess::write).note_restored(wall_time());
+        SqliteLedger(backup.ledger(), LedgerAccess::copy).copy_to(folder_.ledger());
+        if (const auto damage = SqliteLedger(folder_.ledger(), LedgerAccess::copy).find_damage())
+            refuse(backup, *damage);
+        prepare_ledger(backup, password_file);
         write_secret_file(folder_.settings(), read_file(backup.settings()), Existing::refuse);
         write_secret_file(folder_.keystore(), read_secret_file(backup.keystore()), Existing::refuse);
     }
@@ -61,6 +77,30 @@ public:
     }
 
 private:
+    // Delegated to, so that the folder goes also when what follows fails.
+    explicit Prepared(DataFolder folder) : folder_(std::move(folder)) {}
+
+    [[noreturn]] static void refuse(const DataFolder& backup, const std::string& damage)
+    {
+        throw UsageError(fmt::format("the backup's ledger {} is damaged ({}): nothing was restored; take "
+                                     "another backup",
+                                     backup.ledger().string(), damage));
+    }
+
+    // That of an older meter-server is brought up to date, the backup itself left as it is.
+    void prepare_ledger(const DataFolder& backup, const std::optional<std::filesystem::path>& password_file)
+    {
+        std::optional<SqliteLedger> ledger;
+        try {
+            ledger.emplace(folder_.ledger(), LedgerAccess::write);
+        } catch (const UsageError& damaged) {
+            refuse(backup, damaged.what());
+        }
+        if (const auto fault = find_fault(*ledger, backup, password_file))
+            refuse(backup, *fault);
+        ledger->note_restored(wall_time());
+    }
+
     DataFolder folder_;
 };
 
@@ -141,7 +181,7 @@ ExitCode restore(const RestoreOptions& options)
     if (std::filesystem::equivalent(folder.path(), backup.path(), ignored))
         throw UsageError(fmt::format("{} can't be restored from itself", folder.path().string()));
 
-    const auto aside = replace(folder, Prepared(backup, folder));
+    const auto aside = replace(folder, Prepared(backup, folder, options.password_file));
     const auto head = SqliteLedger(folder.ledger(), LedgerAccess::read).head();
     print(fmt::format("{} is restored; its head: {}\n{}Next: meter-server verify, and meter-server run if it "
                       "does not run; a running one goes on with it.\n",
@@ -162,6 +202,10 @@ void add_restore(CLI::App& parent, Action& action)
         ->option_text("DIR")
         ->required();
     add_data_option(*command, options->data);
+    command
+        ->add_option("--password-file", options->password_file,
+                     "The password of the backup's keys (mode 0600): its seals are checked first")
+        ->option_text("FILE");
     command->callback([options, &action] { action = [options] { return restore(*options); }; });
 }
 

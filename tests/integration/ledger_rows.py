@@ -1,4 +1,4 @@
-"""The ledger's packed rows once more, written from the comment at the head of server/packed_reading.hpp."""
+"""The ledger's packed rows once more, and a ledger as older servers had it; written from the comment at the head of server/packed_reading.hpp."""
 import sqlite3
 
 
@@ -51,3 +51,50 @@ def connect(data):
     database.create_function("change_total", 2, lambda facts, by: changed(facts, total=by))
     database.create_function("shift", 2, lambda facts, by: changed(facts, drift=by))
     return database
+
+
+OLDER = """
+CREATE TABLE meter (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, refused INTEGER NOT NULL DEFAULT 0) STRICT;
+CREATE TABLE life (id INTEGER PRIMARY KEY, meter INTEGER NOT NULL, epoch INTEGER NOT NULL, imp INTEGER NOT NULL,
+    start INTEGER NOT NULL, source INTEGER NOT NULL, overruled INTEGER NOT NULL DEFAULT 0, UNIQUE (meter, epoch)) STRICT;
+CREATE TABLE held (meter INTEGER NOT NULL, epoch INTEGER NOT NULL, sequence INTEGER NOT NULL, reason INTEGER NOT NULL,
+    first_seen INTEGER NOT NULL, last_seen INTEGER NOT NULL, repeats INTEGER NOT NULL DEFAULT 0, dismissed INTEGER NOT NULL
+    DEFAULT 0, content BLOB NOT NULL, PRIMARY KEY (meter, epoch, sequence)) STRICT, WITHOUT ROWID;
+CREATE TABLE event (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind INTEGER NOT NULL, meter TEXT, detail TEXT NOT NULL)
+    STRICT;
+CREATE TABLE boot (id INTEGER PRIMARY KEY, boot BLOB NOT NULL UNIQUE) STRICT;
+CREATE TABLE reading (life INTEGER NOT NULL, sequence INTEGER NOT NULL, total INTEGER NOT NULL, measured INTEGER NOT NULL,
+    delay INTEGER NOT NULL, boot INTEGER NOT NULL, uptime INTEGER NOT NULL, flags INTEGER NOT NULL, power INTEGER, extra BLOB,
+    PRIMARY KEY (life, sequence)) STRICT, WITHOUT ROWID;
+INSERT INTO meter (name) VALUES ('hall');
+INSERT INTO life (meter, epoch, imp, start, source) VALUES (1, 1, 1000, 0, 1);
+INSERT INTO boot VALUES (1, zeroblob(16));
+PRAGMA application_id = 0x504d4c31;
+"""
+SINCE_LAYOUT_2 = """
+CREATE TABLE fall (life INTEGER NOT NULL, sequence INTEGER NOT NULL, pulses INTEGER NOT NULL, PRIMARY KEY (life, sequence))
+    STRICT, WITHOUT ROWID;
+CREATE TABLE open_day (life INTEGER NOT NULL, day INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+    PRIMARY KEY (life, day)) STRICT, WITHOUT ROWID;
+CREATE TABLE late (life INTEGER NOT NULL, sequence INTEGER NOT NULL, seal INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (life, sequence)) STRICT, WITHOUT ROWID;
+CREATE INDEX late_unsealed ON late (life) WHERE seal = 0;
+CREATE TABLE seal (number INTEGER PRIMARY KEY, meter INTEGER NOT NULL, kind INTEGER NOT NULL, day INTEGER NOT NULL,
+    row_count INTEGER NOT NULL, marks BLOB NOT NULL, mac BLOB NOT NULL) STRICT;
+CREATE INDEX seal_of_meter ON seal (meter, number);
+CREATE TABLE gap (life INTEGER NOT NULL, after INTEGER NOT NULL, before INTEGER, PRIMARY KEY (life, after))
+    STRICT, WITHOUT ROWID;
+CREATE TABLE restoration (at INTEGER NOT NULL) STRICT;
+"""
+
+
+def make_older(path, layout, totals):
+    """A ledger of layout 1 or 2: the meter hall with these totals."""
+    with sqlite3.connect(path) as ledger:
+        ledger.executescript(OLDER + (SINCE_LAYOUT_2 if layout == 2 else "") + f"PRAGMA user_version = {layout}")
+        for sequence, total in enumerate(totals, 1):
+            ledger.execute("INSERT INTO reading VALUES (1, ?, ?, ?, 250, 1, ?, 9, NULL, NULL)",
+                           (sequence, total, 1_700_000_000_000 + 10_000 * sequence, 60_000 + 10_000 * sequence))
+        if layout == 2:
+            ledger.execute("INSERT INTO open_day VALUES (1, 1700000000 / 86400, 1, ?)", (len(totals),))
+    ledger.close()

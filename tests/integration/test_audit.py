@@ -148,6 +148,67 @@ class Audit(Case):
             self.assertGreaterEqual(set(self.server_.rows()), {(1, s) for s in range(first + 1, first + 20)})
         running.stop()
 
+    def test_a_running_server_whose_password_is_not_the_backups_ends_and_says_so(self):
+        running = self.server_.run()
+        self.peer.hello()
+        self.send([1, 2])
+        backup = self.folder / "backup"
+        self.server(self.broker_, password="another one").command("backup", "--out", backup, check=True)
+        self.server_.command("restore", "--from", backup, check=True)
+        self.assertEqual(running.wait_exit(), 3)
+        line, = re.findall(r"(?m)^.*error: .*$", running.err())
+        self.assertIn("Authentication failed", line)
+        self.assertEqual(running.err().splitlines()[-1], line)
+        kept = Server(self, self.broker_, initialise=False, data=next(self.server_.data.glob("replaced-*")))
+        self.assertEqual(sorted(kept.rows()), [(1, 1), (1, 2)])
+
+    def test_a_backup_of_an_older_server_is_restored_and_itself_left_as_it_is(self):
+        backup = self.folder / "backup"
+        self.server_.command("backup", "--out", backup, check=True)
+        ledger = backup / "ledger.sqlite"
+        for layout in (1, 2):
+            with self.subTest(layout=layout):
+                ledger.unlink()
+                ledger_rows.make_older(ledger, layout, [5 * n for n in range(1, 11)])
+                before = ledger.read_bytes()
+                self.server_.command("restore", "--from", backup, check=True)
+                self.assertEqual((sorted(self.server_.rows()), self.server_.status()["total_pulses"]),
+                                 ([(1, n) for n in range(1, 11)], 50))
+                self.server_.run().wait_err("sealed up to yesterday; its head: 1-")
+                self.server_.process.stop()
+                self.assertRegex(self.verify().stdout, "hall: 10 readings sealed, 0 not yet")
+                self.assertEqual([each.name for each in sorted(backup.iterdir())],
+                                 ["keystore.json", "ledger.sqlite", "server.toml"])
+                self.assertEqual(ledger.read_bytes(), before)
+
+    def test_a_damaged_backup_is_refused_before_anything_is_touched(self):
+        self.seal_yesterday()
+        self.server_.process.stop()
+        backup = self.folder / "backup"
+        self.server_.command("backup", "--out", backup, check=True)
+        ledger = backup / "ledger.sqlite"
+        with ledger_rows.connect(backup) as database:
+            database.execute("VACUUM")  # so that no page is unused
+        good = ledger.read_bytes()
+
+        def restore(*options):
+            return self.server_.command("restore", "--from", backup, *options)
+        with ledger_rows.connect(backup) as database:  # changed, but no damage to SQLite
+            database.execute("UPDATE reading SET facts = change_total(facts, 1) WHERE sequence = 7")
+        password = "--password-file", self.server_.password_file
+        self.assert_refused(restore(*password), 2, ledger, "meter hall, epoch 1 reading 7")
+        wrong = self.secret_file(self.folder / "wrong", "not the password\n")
+        self.assert_refused(restore("--password-file", wrong), 3, "Authentication failed")
+        page = int.from_bytes(good[16:18], "big")
+        for first in range(page, len(good), page):  # the head is well
+            with self.subTest(page=first // page + 1):
+                ledger.write_bytes(good[:first] + b"\xa5" * page + good[first + page:])
+                self.assert_refused(restore(), 2, ledger, "take another backup")
+        self.assertEqual(self.server_.status()["total_pulses"], 50)
+        self.assertEqual(list(self.server_.data.glob("re*")), [])
+        ledger.write_bytes(good)
+        self.assertEqual(restore(*password).returncode, 0)
+
     def test_what_is_no_backup_is_refused_and_nothing_is_touched(self):
         self.server_.run()
         self.peer.hello()

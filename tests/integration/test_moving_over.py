@@ -87,6 +87,35 @@ class WholeWay(MovingOver):
         self.assertTrue(sealed.state.with_name("hall-state-classic").is_dir(), "the old folder is kept")
 
 
+class AndBack(MovingOver):
+    def test_back_on_the_classic_wire_the_total_goes_on_and_nothing_is_billed_twice(self):
+        self.tap_ = self.tap(self.broker_)
+        self.add()
+        self.server_.run()
+
+        def move(epoch, total):  # on the classic wire; a total is confirmed once it is stored
+            self.tap_.publish(UP, self.seal(total), retain=True)
+            self.wait(lambda: (self.server_.status()["epoch"], self.server_.status()["total_pulses"]) == (epoch, total),
+                      f"total {total} in epoch {epoch}", 2 * HEALS)
+        move(1, 5000)
+        self.server_.command("meter", "remove", "hall", password=True, check=True)
+        (self.server_.folder / "hall.toml").rename(self.server_.folder / "classic.toml")
+        peer = Peer(self, self.tap_, Keys.of(self.server_.add("hall")))
+        peer.hello(MEASURED)
+        for sequence, total in ((1, 0), (2, 3)):
+            peer.send(reading(2, sequence, total, source=MEASURED))
+        peer.wait_confirmed({(2, 2)})
+        self.assertEqual(self.server_.status()["cost"], self.cost(5003))
+        self.server_.command("meter", "remove", "hall", password=True, check=True)
+        (self.server_.folder / "hall.toml").unlink()
+        self.add()
+        self.server_.process.wait_err("meter hall: waiting", count=3)
+        self.assertIn("nothing to put back: the broker keeps 5000",
+                      self.server_.command("meter", "restore-total", "hall", password=True, check=True).stdout)
+        move(3, 5003)
+        self.assertEqual(self.server_.status()["cost"], self.cost(5006))
+
+
 class Removing(MovingOver):
     def test_who_may_remove_what(self):
         self.add()

@@ -285,15 +285,16 @@ BOOST_FIXTURE_TEST_CASE(after_a_restore_the_lost_readings_are_a_gap_and_the_tota
 
     // 31 … 93 were confirmed after the backup and are gone; 50 is still in the meter's outbox
     append(restored, sample(1, 94, 470), first_day + 50h);
-    BOOST_TEST((restored.summary(kitchen)->gaps == std::vector<Gap>{{{1}, {31}, {93}}}));
+    BOOST_TEST((restored.summary(kitchen)->gaps == std::vector<Gap>{{{1}, {31}, Sequence{93}}}));
     append(restored, sample(1, 50, 250), first_day + 50h);
-    BOOST_TEST((restored.summary(kitchen)->gaps == std::vector<Gap>{{{1}, {31}, {49}}, {{1}, {51}, {93}}}));
+    BOOST_TEST((restored.summary(kitchen)->gaps ==
+                std::vector<Gap>{{{1}, {31}, Sequence{49}}, {{1}, {51}, Sequence{93}}}));
     BOOST_TEST(restored.summary(kitchen)->newest.total.value == 470U);
     BOOST_TEST(restored.summary(kitchen)->consumption.at(0).pulses.value == 465U);
     BOOST_TEST(all_readings(restored).size() == 32U); // none was made up
 
     append(restored, sample(2, 3, 10), first_day + 50h); // an epoch whose beginning was lost
-    BOOST_TEST((restored.summary(kitchen)->gaps.back() == Gap{{2}, {1}, {2}}));
+    BOOST_TEST((restored.summary(kitchen)->gaps.back() == Gap{{2}, {1}, Sequence{2}}));
     (void)append(restored, sample(1, 31, 155), first_day + 50h, attic); // this meter lost nothing
     BOOST_TEST(restored.summary(attic)->gaps.empty());
 
@@ -303,6 +304,70 @@ BOOST_FIXTURE_TEST_CASE(after_a_restore_the_lost_readings_are_a_gap_and_the_tota
         return event.kind == EventKind::gap && event.meter == kitchen &&
                has(event.detail, "gap 31…93 in epoch 1");
     }));
+}
+
+BOOST_FIXTURE_TEST_CASE(after_a_restore_a_hole_that_the_backup_has_is_a_gap_until_it_is_filled, Sealed)
+{
+    append(ledger, sample(1, 50, 250), first_day + 49h); // 31 … 49 come behind it, and the backup is made
+    append(ledger, sample(1, 40, 3), first_day + 49h);   // … refused
+    const auto copy = folder.path() / "copy.sqlite";
+    ledger.copy_to(copy);
+    SqliteLedger restored(copy, LedgerAccess::write);
+    restored.note_restored(first_day + 50h);
+    const auto gaps = [&restored] { return restored.summary(kitchen)->gaps; };
+    BOOST_TEST((gaps() == std::vector<Gap>{{{1}, {31}, Sequence{39}}, {{1}, {41}, Sequence{49}}}));
+    BOOST_TEST(count_events(restored, EventKind::gap) == 1U);
+    BOOST_TEST(has(restored.events(1).at(0).detail, "gap 31…49 in epoch 1"));
+    for (std::uint64_t sequence = 31; sequence < 45; ++sequence)
+        append(restored, sample(1, sequence, 5 * sequence), first_day + 50h);
+    BOOST_TEST((gaps() == std::vector<Gap>{{{1}, {45}, Sequence{49}}}));
+    append(restored, sample(1, 51, 255), first_day + 50h); // nothing was lost at the end
+    BOOST_TEST((gaps() == std::vector<Gap>{{{1}, {45}, Sequence{49}}}));
+    restored.note_restored(first_day + 51h); // and once more
+    BOOST_TEST((gaps() == std::vector<Gap>{{{1}, {45}, Sequence{49}}}));
+    for (std::uint64_t sequence = 45; sequence < 50; ++sequence)
+        append(restored, sample(1, sequence, 5 * sequence), first_day + 51h);
+    BOOST_TEST(gaps().empty());
+    BOOST_TEST(restored.summary(attic)->gaps.empty());
+}
+
+BOOST_FIXTURE_TEST_CASE(after_a_restore_of_holes_without_number_the_largest_are_gaps, Sealed)
+{
+    for (std::uint64_t sequence = 32; sequence < 1000; sequence += 2) // as a thinned outbox leaves them
+        append(ledger, sample(1, sequence, 5 * sequence), first_day + 49h);
+    append(ledger, sample(1, 1100, 5500), first_day + 49h);
+    ledger.note_restored(first_day + 50h);
+    const auto gaps = ledger.summary(kitchen)->gaps;
+    BOOST_TEST_REQUIRE(gaps.size() == SqliteLedger::most_gaps_shown);
+    BOOST_TEST((gaps.back() == Gap{{1}, {999}, Sequence{1099}}));
+    BOOST_TEST(count_events(ledger, EventKind::gap) == SqliteLedger::most_gaps_shown);
+}
+
+BOOST_FIXTURE_TEST_CASE(after_a_restore_an_epoch_that_ended_meanwhile_has_perhaps_a_gap_without_end, Sealed)
+{
+    (void)append(ledger, simulated(sample(2, 1, 0)), first_day + 49h); // another register
+    (void)append(ledger, sample(2, 1, 150), first_day + 49h, attic);   // 1 was over before the backup
+    const auto copy = folder.path() / "copy.sqlite";
+    ledger.copy_to(copy);
+    SqliteLedger restored(copy, LedgerAccess::write);
+    restored.note_restored(first_day + 50h);
+    const auto gaps = [&restored] { return restored.summary(kitchen)->gaps; };
+
+    append(restored, sample(3, 1, 200), first_day + 50h); // 31 … were confirmed after the backup and are gone
+    BOOST_TEST((gaps() == std::vector<Gap>{{{1}, {31}, std::nullopt}}));
+    BOOST_TEST(has(restored.events(1).at(0).detail, "lacks after its reading 30"));
+    restored.note_restored(first_day + 50h); // and once more
+    BOOST_TEST((gaps() == std::vector<Gap>{{{1}, {31}, std::nullopt}}));
+    append(restored, sample(1, 38, 190), first_day + 50h); // the meter has the last ones still
+    BOOST_TEST((gaps() == std::vector<Gap>{{{1}, {31}, Sequence{37}}}));
+    append(restored, sample(4, 1, 300), first_day + 51h); // since then nothing came of 3
+    BOOST_TEST((gaps() == std::vector<Gap>{{{1}, {31}, Sequence{37}}, {{3}, {2}, std::nullopt}}));
+    append(restored, sample(3, 2, 201), first_day + 51h); // all of it
+    BOOST_TEST((gaps() == std::vector<Gap>{{{1}, {31}, Sequence{37}}}));
+
+    (void)append(restored, sample(2, 2, 151), first_day + 50h, attic); // goes on: nothing is lost
+    (void)append(restored, sample(3, 1, 151), first_day + 50h, attic);
+    BOOST_TEST(restored.summary(attic)->gaps.empty());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

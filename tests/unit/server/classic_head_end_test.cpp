@@ -160,4 +160,30 @@ BOOST_AUTO_TEST_CASE(a_meter_that_was_on_the_sealed_wire_gets_an_epoch_of_its_ow
     BOOST_TEST(world.ledger.total_of(kitchen).value == 48U);
 }
 
+BOOST_FIXTURE_TEST_CASE(C7_a_meter_that_moves_over_and_back_is_billed_once, World)
+{
+    const auto add_total = [this](std::uint64_t total) {
+        return ledger.append_total(kitchen, Pulses{total}, noon, Delivery::live).outcome;
+    };
+    const auto used = [this] { return ledger.summary(kitchen)->consumption.at(0).pulses.value; };
+    BOOST_TEST((add_total(5000) == ClassicOutcome::accepted));
+    append(ledger, sample(2, 1, 0)); // the sealed wire
+    append(ledger, sample(2, 2, 3));
+    BOOST_TEST(used() == 5003U);
+    BOOST_TEST(ledger.total_of(kitchen).value == 5000U);       // what it is answered with until it speaks
+    BOOST_TEST((add_total(4999) == ClassicOutcome::fell));     // as if it had never been away
+    BOOST_TEST((add_total(5000) == ClassicOutcome::accepted)); // what the broker has kept
+    BOOST_TEST(used() == 5003U);
+    BOOST_TEST((add_total(5000) == ClassicOutcome::equal));
+    BOOST_TEST((add_total(5003) == ClassicOutcome::accepted));
+    BOOST_TEST(used() == 5006U);
+    BOOST_TEST((ledger.summary(kitchen)->newest.epoch == Epoch{3}));
+    append(ledger, sample(4, 1, 0)); // and once more
+    append(ledger, sample(4, 2, 1));
+    BOOST_TEST((add_total(5010) == ClassicOutcome::accepted));
+    BOOST_TEST(used() == 5014U);
+    BOOST_TEST(ledger.total_of(kitchen).value == 5010U);
+    BOOST_TEST(ledger.verify(std::nullopt).fault.value_or("") == "");
+}
+
 BOOST_AUTO_TEST_SUITE_END()

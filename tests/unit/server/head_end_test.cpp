@@ -244,6 +244,18 @@ BOOST_FIXTURE_TEST_CASE(P6_a_conflict_is_refused_alarmed_and_never_confirmed, Se
     BOOST_TEST((ledger.summary(kitchen)->newest == sample(1, 1, 48)));
 }
 
+BOOST_FIXTURE_TEST_CASE(P6_a_meter_whose_disk_was_an_older_copy_is_confirmed_and_alarmed, Server)
+{
+    (void)deliver_readings({sample(1, 1, 48)});
+    Reading first = sample(2, 1, 48);
+    first.events = static_cast<std::uint32_t>(MeterEvent::server_was_ahead);
+    const auto result = deliver_readings({first});
+    BOOST_TEST((pi.received(result) == std::vector{confirmation(2, 1, 1)}));
+    BOOST_TEST_REQUIRE(result.alarms.size() == 1U);
+    BOOST_TEST((result.alarms[0].kind == EventKind::clone));
+    BOOST_TEST(deliver_readings({first, sample(2, 2, 49)}).alarms.empty());
+}
+
 BOOST_FIXTURE_TEST_CASE(D2_nothing_is_confirmed_when_the_ledger_fails, Server)
 {
     struct Broken : Ledger {

@@ -118,12 +118,16 @@ BOOST_AUTO_TEST_CASE(status_json_has_exactly_the_promised_fields)
     report::MeterStatus meter = status_of(reading, 48);
     meter.summary->refused = 2;
     meter.summary->held = 1;
-    meter.summary->gaps = {{{1}, {3}, {5}}};
+    meter.summary->gaps = {{{1}, {3}, Sequence{5}}, {{2}, {9}, std::nullopt}};
     BOOST_TEST(status_json_of(meter, noon) == json::parse(R"({
         "id": "hall", "epoch": 1, "sequence": 7, "total_pulses": 48, "total_kwh": "0.048", "cost": "0.0187",
         "currency": "£", "power_w": "120.5", "source": "measured", "last_reading_at": "2022-09-17T12:00:00.000Z",
         "last_received_at": "2022-09-17T12:00:00.250Z", "stale": false, "refused": 2, "held": 1,
-        "gaps": [{"epoch": 1, "first": 3, "last": 5}]})"));
+        "gaps": [{"epoch": 1, "first": 3, "last": 5}, {"epoch": 2, "first": 9, "last": null}]})"));
+    const std::string words = report::status_table(std::span(&meter, 1), tariff, noon);
+    BOOST_TEST(
+        words.find(", gap 3…5 since a restore, perhaps a gap from 9 on in epoch 2 since a restore\n") !=
+        std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(a_meter_without_readings_is_listed_and_stale)

@@ -1,5 +1,7 @@
 #include "tests/unit/server/ledger_helpers.hpp"
+#include "tests/unit/temporary_folder.hpp"
 
+#include <SQLiteCpp/SQLiteCpp.h>
 #include <boost/test/unit_test.hpp>
 #include <sqlite3.h>
 
@@ -189,6 +191,37 @@ BOOST_FIXTURE_TEST_CASE(a_conflict_can_only_be_put_out_of_sight_and_is_never_con
     BOOST_TEST(ledger.held().empty());
     BOOST_TEST((ledger.summary(kitchen)->newest == sample(1, 2, 100)));
     BOOST_TEST((ledger.discard(held_key(1, 2), noon).error() == HeldError::not_held));
+}
+
+BOOST_AUTO_TEST_CASE(I3_however_many_conflicts_were_discarded_a_refused_reading_is_held_and_can_be_accepted)
+{
+    const TemporaryFolder folder;
+    SqliteLedger ledger(folder.ledger(), LedgerAccess::create);
+    const std::uint64_t many = SqliteLedger::most_held_per_meter;
+    std::vector<IncomingReading> readings;
+    for (std::uint64_t sequence = 1; sequence <= many + 1; ++sequence)
+        readings.push_back({kitchen, sample(1, sequence, 5 * sequence)});
+    (void)ledger.append(readings, noon);
+    for (IncomingReading& conflict : readings)
+        --conflict.reading.total.value;
+    (void)ledger.append(std::span(readings).first(many), noon);
+    BOOST_TEST(ledger.held().size() == many);
+    SQLite::Database(folder.ledger().string(), SQLite::OPEN_READWRITE)
+        .exec("UPDATE held SET dismissed = 1 WHERE sequence > 1"); // as if one by one
+    BOOST_TEST(ledger.discard(held_key(1, 1), noon).has_value());
+
+    const Reading fall = sample(1, many + 2, 7);
+    BOOST_TEST((append(ledger, fall, noon + 1h).notice == Notice::first_time));
+    BOOST_TEST(ledger.held().size() == 1U);
+    BOOST_TEST(ledger.accept(held_key(1, many + 2), noon + 1h).has_value());
+    BOOST_TEST(is_duplicate(append(ledger, fall, noon + 2h).outcome));
+
+    // Of the conflicts that were discarded the table keeps as many: the last ones that came.
+    BOOST_TEST((append(ledger, readings.back().reading, noon + 3h).notice == Notice::first_time));
+    BOOST_TEST(ledger.discard(held_key(1, many + 1), noon + 3h).has_value());
+    SQLite::Database file(folder.ledger().string());
+    BOOST_TEST(file.execAndGet("SELECT count(*) FROM held").getInt64() == static_cast<std::int64_t>(many));
+    BOOST_TEST((append(ledger, readings.back().reading, noon + 4h).notice == Notice::repeated));
 }
 
 BOOST_FIXTURE_TEST_CASE(what_is_not_held_can_be_neither_accepted_nor_discarded, WithHeld)

@@ -177,6 +177,22 @@ BOOST_FIXTURE_TEST_CASE(layout_2_is_packed_and_its_seals_hold, Older)
     SqliteLedger again(copy, LedgerAccess::read); // nothing is left to do
 }
 
+BOOST_FIXTURE_TEST_CASE(an_older_one_can_be_copied_as_it_is_and_the_copy_be_brought_up_to_date, Older)
+{
+    const auto other = folder.path() / "other.sqlite";
+    {
+        SqliteLedger as_it_is(copy, LedgerAccess::copy);
+        BOOST_TEST(as_it_is.find_damage().value_or("") == "");
+        as_it_is.copy_to(other);
+    }
+    BOOST_CHECK_THROW(SqliteLedger(other, LedgerAccess::read), UsageError); // still of layout 2
+    SqliteLedger updated(other, LedgerAccess::write);
+    check_all_is_there(updated);
+    BOOST_CHECK_THROW(SqliteLedger(copy, LedgerAccess::read), UsageError);
+    run("PRAGMA user_version = 99");
+    BOOST_CHECK_THROW(SqliteLedger(copy, LedgerAccess::copy), UsageError);
+}
+
 BOOST_FIXTURE_TEST_CASE(layout_1_gets_what_layout_2_added_too, Older)
 {
     run("DROP TABLE fall; DROP TABLE open_day; DROP TABLE late; DROP TABLE seal; DROP TABLE gap; "
