@@ -44,6 +44,9 @@ struct Configuration {
 [[nodiscard]] Finding level(Level at_start, std::span<const Edge> edges, std::chrono::nanoseconds watched);
 [[nodiscard]] Finding pull(const GpioSettings& settings);
 
+// The password, the CAs and the client certificate that [broker] names: there, and good as far as can be seen here.
+// Beside the service's own configuration (/etc/pulsemeter/meter.toml) they are of no use: the service does not see them.
+[[nodiscard]] Finding broker_files(const BrokerSettings& broker, const std::filesystem::path& config);
 // broker resolves, broker connects
 [[nodiscard]] std::vector<Finding> network(const BrokerUrl& url);
 

@@ -14,6 +14,19 @@ constexpr std::chrono::nanoseconds idle_for = 1s;
 constexpr std::chrono::nanoseconds lit_at_most = 3s; // no meter's LED flashes longer
 constexpr std::size_t most_edges_a_second = 1'000;   // 120 Hz has 240, with bounce a few times as many
 
+// What is no answer at all is told like any other trouble: the rest of the report is wanted all the same.
+tl::expected<FoundLine, NoLine> looked_for(const LinePlace& place)
+{
+    try {
+        return look_for_line(place);
+    } catch (const std::exception& failure) {
+        return tl::unexpected(NoLine{LineTrouble::not_there,
+                                     fmt::format("{}: the GPIO chips can't be looked at: {}; gpioinfo shows "
+                                                 "which one does not answer",
+                                                 text(place), failure.what())});
+    }
+}
+
 Finding watched_level(const FoundLine& line, const GpioSettings& settings)
 {
     GpioSettings raw = settings;
@@ -87,13 +100,14 @@ Finding pull(const GpioSettings& settings)
 
 std::vector<Finding> sensor(const GpioSettings& settings, const std::optional<std::string>& running)
 {
-    const auto seen = look_for_line(settings.line);
+    const auto seen = looked_for(settings.line);
     std::vector<Finding> findings = line(settings.line, seen, running);
     if (seen) {
         try {
             findings.push_back(watched_level(*seen, settings));
         } catch (const std::exception& failure) {
-            findings.push_back(wrong("level", failure.what()));
+            findings.push_back(
+                wrong("level", failure.what(), "run doctor again; gpioinfo shows who else has the line"));
         }
     } else {
         findings.push_back(not_looked_at("level", all_well(findings) ? "the running meter has the line"

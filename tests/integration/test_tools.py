@@ -57,7 +57,7 @@ class Doctor(Case):
         findings = self.doctor(meter)
         self.assert_health(findings, configuration="ok", key="ok", clock="ok" if clock_is_synchronised() else "wrong", state_folder="ok", file_modes="ok", free_space="ok",
                            running="ok", register="ok", held_readings="ok", sensor_line="wrong",
-                           line_free="not_looked_at", level="not_looked_at", pull="ok", broker_resolves="ok",
+                           line_free="not_looked_at", level="not_looked_at", pull="ok", broker_files="not_looked_at", broker_resolves="ok",
                            broker_connects="ok", TLS="not_looked_at", login="ok", topics="ok", server="ok")
         self.assertIn(f"meter-pi (pid {meter.process.pid})", findings["running"]["found"])
         self.assertRegex(findings["server"]["found"], r"up to reading \d+ of epoch 1")
@@ -106,6 +106,20 @@ class Doctor(Case):
         findings = self.doctor(lone_meter(self, self.strict_broker("allow_anonymous false").start().url))
         self.assert_health(findings, broker_connects="ok", login="wrong", topics="not_looked_at", server="not_looked_at")
         self.assertIn("not authorised", findings["login"]["found"])
+
+    def test_broker_files_that_are_missing_or_read_by_others(self):
+        meter = lone_meter(self, self.broker().url, broker_username="hall", broker_password_file="mqtt-password")
+        password = meter.config.with_name("mqtt-password")
+        for mend, words in [(lambda: self.secret_file(password, ""), f"{password}: cannot be read"),
+                            (lambda: password.chmod(0o644), "is empty"),
+                            (lambda: password.write_text("secret") and password.chmod(0o600), f"chmod 600 {password}")]:
+            findings = self.doctor(meter)
+            self.assert_health(findings, broker_files="wrong", broker_connects="ok", TLS="not_looked_at", login="not_looked_at",
+                               topics="not_looked_at", server="not_looked_at")
+            self.assertIn(words, findings["broker files"]["found"])
+            mend()
+        meter.configure(broker_url=dead_url())  # else it waits for a server's answer
+        self.assert_health(self.doctor(meter), broker_files="ok")
 
     def test_a_broker_whose_certificate_is_not_to_be_trusted(self):
         ours, another = Authority(self.folder / "ca"), Authority(self.folder / "another", "Another CA")
