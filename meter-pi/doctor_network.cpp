@@ -46,8 +46,7 @@ std::vector<Finding> network(const BrokerUrl& url)
 {
     const auto addresses = look_up(url);
     if (!addresses) {
-        return {wrong("broker resolves", fmt::format("{}: {}", url.host, addresses.error()),
-                      "check the name in [broker] and the network's DNS"),
+        return {wrong("broker resolves", addresses.error()),
                 not_looked_at("broker connects", "its address is not known")};
     }
     Finding resolves = well("broker resolves", numeric_address(url) ? url.host + " is an address"
@@ -60,8 +59,7 @@ std::vector<Finding> network(const BrokerUrl& url)
             return {resolves, well("broker connects", address.uri())};
         why = fmt::format("{}: {}", address.uri(), *unreachable);
     }
-    return {resolves,
-            wrong("broker connects", why, "is the broker running, its port right, no firewall between?")};
+    return {resolves, wrong("broker connects", why)};
 }
 
 } // namespace pulsemeter::doctor

@@ -48,7 +48,7 @@ Finding watched_level(const FoundLine& line, const GpioSettings& settings)
 } // namespace
 
 std::vector<Finding> line(const LinePlace& place, const tl::expected<FoundLine, NoLine>& seen,
-                          const std::optional<std::string>& running)
+                          const Running& running)
 {
     if (seen) {
         return {well("sensor line",
@@ -59,8 +59,10 @@ std::vector<Finding> line(const LinePlace& place, const tl::expected<FoundLine, 
     if (none.trouble != LineTrouble::held)
         return {wrong("sensor line", none.message), not_looked_at("line free", "the line was not found")};
     Finding found = well("sensor line", text(place));
-    if (none.holder == "meter-pi" && running)
-        return {found, well("line free", *running + " has it, as it should")};
+    if (none.holder == "meter-pi" && running.seen == Running::Seen::meter)
+        return {found, well("line free", running.who + " has it, as it should")};
+    if (none.holder == "meter-pi" && running.seen == Running::Seen::nothing)
+        return {found, not_looked_at("line free", "a meter-pi has it, whose folder can't be looked into")};
     return {found, wrong("line free", none.message)};
 }
 
@@ -98,7 +100,7 @@ Finding pull(const GpioSettings& settings)
     return well("pull", settings.pull == Pull::none ? now + ": the sensor has to drive both levels" : now);
 }
 
-std::vector<Finding> sensor(const GpioSettings& settings, const std::optional<std::string>& running)
+std::vector<Finding> sensor(const GpioSettings& settings, const Running& running)
 {
     const auto seen = looked_for(settings.line);
     std::vector<Finding> findings = line(settings.line, seen, running);
@@ -110,7 +112,7 @@ std::vector<Finding> sensor(const GpioSettings& settings, const std::optional<st
                 wrong("level", failure.what(), "run doctor again; gpioinfo shows who else has the line"));
         }
     } else {
-        findings.push_back(not_looked_at("level", all_well(findings) ? "the running meter has the line"
+        findings.push_back(not_looked_at("level", all_well(findings) ? "a running meter has the line"
                                                                      : "no line to look at"));
     }
     findings.push_back(pull(settings));

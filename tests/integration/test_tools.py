@@ -1,11 +1,15 @@
 """`doctor`, `probe` and `record` of meter-pi on a machine without GPIO; with the hardware: tests/hil."""
 import ctypes
+import fcntl
 import glob
 import json
+import os
 import pathlib
 import re
 import signal
 import sqlite3
+import struct
+import termios
 
 from authority import Authority
 from harness import ROOT, Broker, Case, Meter, Process, Terminal, free_port, program
@@ -76,7 +80,7 @@ class Doctor(Case):
             self.assertEqual(done.returncode, 1)
             lines = done.stdout.splitlines()
             self.assertTrue(any(line.startswith(good) for line in lines), done.stdout)
-            self.assertTrue(any(line.startswith(bad) and "is the broker running" in line for line in lines), done.stdout)
+            self.assertTrue(any(line.startswith(bad) and line.endswith("start the broker, or correct host and port in url") for line in lines), done.stdout)
         self.assertFalse(meter.state.exists(), "it changes nothing")
 
     def test_a_key_that_others_may_read(self):
@@ -213,6 +217,36 @@ class Watching(Case):
         terminal.type("\n")
         self.assertEqual(process.wait_exit(), 0)
         self.assertNotRegex(terminal.text(), r"\x1b\[[0-9;]*m")
+
+    def test_probe_draws_no_more_than_the_terminal_holds(self):
+        terminal = Terminal(self)
+        fcntl.ioctl(terminal.slave, termios.TIOCSWINSZ, struct.pack("HHHH", 8, 30, 0, 0))
+        arguments = {**terminal.popen_arguments(), "stdout": terminal.slave}
+        process = Process(self, "probe", self.command("probe", source="simulate"),
+                          env={**self.environment, "TERM": "xterm"}, **arguments)
+        terminal.wait("\x1b[7A\x1b[J")
+        drawn = terminal.text().split("\x1b[7A\x1b[J")[0].splitlines()[1:]  # below the head
+        self.assertEqual((len(drawn), max(map(len, drawn))), (7, 30))
+        terminal.type("\n")
+        self.assertEqual(process.wait_exit(), 0)
+        self.assertIn("pauses (how long", terminal.text())  # at the end all of it
+
+    def test_probe_and_record_end_when_nobody_reads_them(self):
+        for words in (["probe"], ["record", self.folder / "cut.trace"]):
+            read, write = os.pipe()
+            process = Process(self, words[0], self.command(*words, source="simulate"), stdout=write)
+            os.close(write)
+            if words[0] == "probe":
+                os.read(read, 1)
+            os.close(read)
+            self.assertEqual(process.wait_exit(), 1)
+            self.assertIn("writing to standard output: Broken pipe", process.err())
+
+    def test_probe_that_can_not_be_written_is_no_success(self):
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            process = Process(self, "probe", self.command("probe", "--seconds", 3, source="simulate"), stdout=full)
+            self.assertEqual(process.wait_exit(), 1)
+        self.assertIn("writing to standard output: No space left on device", process.err())
 
     def test_probe_and_record_without_gpio_name_the_remedy(self):
         self.meter_.configure(gpio_line="PULSEMETER-TEST-NO-SUCH-LINE")
