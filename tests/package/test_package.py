@@ -234,7 +234,7 @@ class Services(unittest.TestCase):
             lines = self.machine.run("cat", f"{STATE[unit]}/probe").stdout.splitlines()
             found = {name: int(error) for name, error in (line.split() for line in lines)}
             expected = {"ask-the-clock": 0 if unit == METER else EPERM, "set-the-clock": EPERM, "new-namespace": EPERM,
-                        "packet-socket": EAFNOSUPPORT, "netlink-socket": EAFNOSUPPORT, "internet-socket": 0, "listen": EPERM if unit == METER else 0,
+                        "packet-socket": EAFNOSUPPORT, "netlink-socket": EAFNOSUPPORT, "internet-socket": 0, "listen": EPERM,
                         "write-etc": EROFS, "write-other-state": EROFS, "write-null": 0,
                         "open-device": EPERM if unit == METER else ENOENT,  # the server sees no device at all
                         "read-secret": EACCES, "read-credential": 0, "see-others": ENOENT}
