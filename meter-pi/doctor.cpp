@@ -101,11 +101,15 @@ Finding register_of(const fs::path& folder, SqliteMeterStore& store, const Meter
         if (!stored)
             continue;
         const RegisterValue value = value_of(*stored);
-        if (settings != nullptr && source == Source::measured && value.constant != settings->constant) {
+        const bool is_run = values.empty(); // beside a measured register the simulated one rests
+        if (settings != nullptr && is_run && value.constant != settings->constant) {
             return wrong(name,
-                         fmt::format("it was counted at {} imp/kWh, the configuration says {}",
-                                     value.constant.imp_per_kwh, settings->constant.imp_per_kwh),
-                         "set imp_per_kwh back, or set the register anew with meter-pi register set");
+                         fmt::format("the {} one was counted at {} imp/kWh, the configuration says {}",
+                                     text(source), value.constant.imp_per_kwh,
+                                     settings->constant.imp_per_kwh),
+                         fmt::format("set imp_per_kwh back, or set the register anew with meter-pi register "
+                                     "set{}",
+                                     source == Source::simulated ? " --simulated" : ""));
         }
         values += fmt::format("{}{} kWh {}", values.empty() ? "" : ", ", kilowatt_hours_text(energy(value)),
                               text(source));

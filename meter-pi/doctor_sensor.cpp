@@ -27,6 +27,15 @@ tl::expected<FoundLine, NoLine> looked_for(const LinePlace& place)
     }
 }
 
+// GPIO2 and GPIO3 of the header, by whichever name.
+bool has_a_pull_of_its_own(const LinePlace& place)
+{
+    if (const auto* const line = std::get_if<LineName>(&place))
+        return line->name == "GPIO2" || line->name == "GPIO3";
+    const auto& line = std::get<LineOffset>(place);
+    return is_header_chip(line.chip_label) && (line.offset == 2 || line.offset == 3);
+}
+
 Finding watched_level(const FoundLine& line, const GpioSettings& settings)
 {
     GpioSettings raw = settings;
@@ -86,9 +95,8 @@ Finding pull(const GpioSettings& settings)
 {
     const std::string now =
         fmt::format("pull = \"{}\", active = \"{}\"", text(settings.pull), text(settings.active));
-    const auto* const name = std::get_if<LineName>(&settings.line);
-    if (name != nullptr && (name->name == "GPIO2" || name->name == "GPIO3")) {
-        return wrong("pull", name->name + " has a fixed 1.8 kOhm pull-up",
+    if (has_a_pull_of_its_own(settings.line)) {
+        return wrong("pull", text(settings.line) + " has a fixed 1.8 kOhm pull-up",
                      "wire the sensor to another pin, GPIO17 for example");
     }
     const bool towards_active = (settings.pull == Pull::up && settings.active == ActiveLevel::high) ||

@@ -70,7 +70,9 @@ public:
                                 {"found", finding.found},
                                 {"remedy", finding.remedy}});
             }
-            fmt::print("{}\n", nlohmann::ordered_json{{"ok", all_well(all_)}, {"findings", rows}}.dump());
+            const nlohmann::ordered_json report{{"ok", all_well(all_)}, {"findings", rows}};
+            using OfText = nlohmann::ordered_json::error_handler_t; // a path may be of any bytes
+            fmt::print("{}\n", report.dump(-1, ' ', false, OfText::replace));
         }
         return all_well(all_) ? ExitCode::done : ExitCode::failed;
     }

@@ -83,6 +83,11 @@ class Doctor(Case):
             self.assertTrue(any(line.startswith(bad) and line.endswith("start the broker, or correct host and port in url") for line in lines), done.stdout)
         self.assertFalse(meter.state.exists(), "it changes nothing")
 
+    def test_a_path_that_is_no_utf8(self):
+        meter = lone_meter(self, dead_url())
+        meter.state = os.fsdecode(os.fsencode(self.folder) + b"/caf\xe9")
+        self.assert_health(self.doctor(meter), state_folder="ok")
+
     def test_a_key_that_others_may_read(self):
         meter = lone_meter(self, dead_url())
         meter.config.chmod(0o644)

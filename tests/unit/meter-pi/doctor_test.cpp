@@ -84,6 +84,12 @@ BOOST_AUTO_TEST_CASE(a_pull_towards_the_lit_level_and_pins_with_a_pull_of_their_
     BOOST_TEST(is(doctor::pull(gpio), Health::well));
     gpio.line = LineName{"GPIO3"};
     BOOST_TEST(is(doctor::pull(gpio), Health::wrong));
+    gpio.line = LineOffset{"pinctrl-rp1", 2};
+    BOOST_TEST(is(doctor::pull(gpio), Health::wrong));
+    gpio.line = LineOffset{"pinctrl-rp1", 17};
+    BOOST_TEST(is(doctor::pull(gpio), Health::well));
+    gpio.line = LineOffset{"an-expander", 2};
+    BOOST_TEST(is(doctor::pull(gpio), Health::well));
 }
 
 BOOST_AUTO_TEST_CASE(a_clock_that_nobody_has_set_is_wrong)
@@ -192,6 +198,14 @@ BOOST_AUTO_TEST_CASE(a_register_is_this_meters_and_of_its_constant_and_nothing_o
     meter.constant = MeterConstant{800};
     BOOST_TEST(is(look().at("register"), Health::wrong));
     BOOST_TEST(look().at("register").found.find("1000 imp/kWh") != std::string::npos);
+
+    const TemporaryFolder tried_out;
+    SqliteMeterStore simulated(tried_out.path(), StoreAccess::own);
+    BOOST_TEST(simulated.commit(
+                   {.register_now = {.source = Source::simulated, .constant = MeterConstant{1000}}}) == 0U);
+    const Finding finding = by_name(doctor::state(tried_out.path(), &meter)).at("register");
+    BOOST_TEST(is(finding, Health::wrong));
+    BOOST_TEST(finding.remedy.ends_with("register set --simulated"));
 }
 
 BOOST_AUTO_TEST_CASE(a_full_outbox_must_have_room)
