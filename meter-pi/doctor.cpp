@@ -81,7 +81,8 @@ Finding space_of(const fs::path& folder)
     struct statvfs disk {};
     const fs::path there = existing_part(folder);
     if (::statvfs(there.c_str(), &disk) != 0)
-        return wrong("free space", fmt::format("{}: {}", there.string(), reason(errno)));
+        return wrong("free space", fmt::format("{}: {}", there.string(), reason(errno)),
+                     "run this as the meter's user, or name another folder with --state");
     return free_space(std::uint64_t{disk.f_bavail} * disk.f_frsize);
 }
 
@@ -100,11 +101,15 @@ Finding register_of(const fs::path& folder, SqliteMeterStore& store, const Meter
         if (!stored)
             continue;
         const RegisterValue value = value_of(*stored);
-        if (settings != nullptr && source == Source::measured && value.constant != settings->constant) {
+        const bool is_run = values.empty(); // beside a measured register the simulated one rests
+        if (settings != nullptr && is_run && value.constant != settings->constant) {
             return wrong(name,
-                         fmt::format("it was counted at {} imp/kWh, the configuration says {}",
-                                     value.constant.imp_per_kwh, settings->constant.imp_per_kwh),
-                         "set imp_per_kwh back, or set the register anew with meter-pi register set");
+                         fmt::format("the {} one was counted at {} imp/kWh, the configuration says {}",
+                                     text(source), value.constant.imp_per_kwh,
+                                     settings->constant.imp_per_kwh),
+                         fmt::format("set imp_per_kwh back, or set the register anew with meter-pi register "
+                                     "set{}",
+                                     source == Source::simulated ? " --simulated" : ""));
         }
         values += fmt::format("{}{} kWh {}", values.empty() ? "" : ", ", kilowatt_hours_text(energy(value)),
                               text(source));
@@ -157,22 +162,27 @@ Configuration configuration(const fs::path& file)
     }
 }
 
-std::optional<std::string> running_meter(const fs::path& state)
+Running running_meter(const std::filesystem::path& state)
 {
+    const fs::path lock = state / "lock";
+    if (::faccessat(AT_FDCWD, lock.c_str(), R_OK, AT_EACCESS) != 0) {
+        const bool none = errno == ENOENT || errno == ENOTDIR;
+        return {none ? Running::Seen::nobody : Running::Seen::nothing, ""};
+    }
     try {
-        const std::string content = read_file(state / "lock"); // "123 meter-pi\n", empty when free
+        const std::string content = read_file(lock); // "123 meter-pi\n", empty when free
         const auto space = content.find(' ');
         if (space == std::string::npos || content.empty() || content.back() != '\n')
-            return std::nullopt;
+            return {};
         const std::string pid = content.substr(0, space);
         const std::string program = content.substr(space + 1, content.size() - space - 2);
         // A killed one leaves its name behind; whoever has its number now has another name.
         if (pid.find_first_not_of("0123456789") != std::string::npos ||
             read_file("/proc/" + pid + "/comm") != program + "\n")
-            return std::nullopt;
-        return fmt::format("{} (pid {})", program, pid);
+            return {};
+        return {Running::Seen::meter, fmt::format("{} (pid {})", program, pid)};
     } catch (const std::exception&) {
-        return std::nullopt;
+        return {};
     }
 }
 
@@ -197,12 +207,21 @@ Finding free_space(std::uint64_t bytes)
 
 std::vector<Finding> state(const fs::path& folder, const MeterSettings* settings)
 {
-    std::vector<Finding> findings{state_folder_of(folder), modes_of(folder), space_of(folder)};
-    if (const auto running = running_meter(folder)) {
-        findings.push_back(well("running", *running + " has the folder's lock, as it should"));
-    } else {
-        findings.push_back(well("running", "no meter-pi runs on this folder now"));
+    const Finding usable = state_folder_of(folder);
+    if (usable.health == Health::wrong) {
+        const std::string why = "the state folder can't be used";
+        return {usable,
+                not_looked_at("file modes", why),
+                space_of(folder),
+                not_looked_at("running", why),
+                not_looked_at("register", why),
+                not_looked_at("held readings", why)};
     }
+    std::vector<Finding> findings{usable, modes_of(folder), space_of(folder)};
+    const Running running = running_meter(folder);
+    findings.push_back(well("running", running.seen == Running::Seen::meter
+                                           ? running.who + " has the folder's lock, as it should"
+                                           : "no meter-pi runs on this folder now"));
     for (Finding& finding : store_of(folder, settings))
         findings.push_back(std::move(finding));
     return findings;

@@ -25,8 +25,13 @@ struct Configuration {
 };
 [[nodiscard]] Configuration configuration(const std::filesystem::path& file);
 
-// "meter-pi (pid 123)" while one runs on the folder; by its lock file and /proc, so that the lock is never touched.
-[[nodiscard]] std::optional<std::string> running_meter(const std::filesystem::path& state);
+// Who runs on a state folder; by its lock file and /proc, so that the lock is never touched.
+struct Running {
+    enum class Seen : std::uint8_t { nobody, meter, nothing };
+    Seen seen = Seen::nobody; // nothing: the folder is another user's
+    std::string who;          // "meter-pi (pid 123)"
+};
+[[nodiscard]] Running running_meter(const std::filesystem::path& state);
 
 [[nodiscard]] Finding clock(Clock clock);
 
@@ -37,13 +42,15 @@ struct Configuration {
 [[nodiscard]] Finding free_space(std::uint64_t bytes);
 
 // sensor line, line free, level, pull. The line is watched for a second, three if it is active.
-[[nodiscard]] std::vector<Finding> sensor(const GpioSettings& settings,
-                                          const std::optional<std::string>& running);
+[[nodiscard]] std::vector<Finding> sensor(const GpioSettings& settings, const Running& running);
 [[nodiscard]] std::vector<Finding> line(const LinePlace& place, const tl::expected<FoundLine, NoLine>& seen,
-                                        const std::optional<std::string>& running);
+                                        const Running& running);
 [[nodiscard]] Finding level(Level at_start, std::span<const Edge> edges, std::chrono::nanoseconds watched);
 [[nodiscard]] Finding pull(const GpioSettings& settings);
 
+// The password, the CAs and the client certificate that [broker] names: there, and good as far as can be seen here.
+// Beside the service's own configuration (/etc/pulsemeter/meter.toml) they are of no use: the service does not see them.
+[[nodiscard]] Finding broker_files(const BrokerSettings& broker, const std::filesystem::path& config);
 // broker resolves, broker connects
 [[nodiscard]] std::vector<Finding> network(const BrokerUrl& url);
 

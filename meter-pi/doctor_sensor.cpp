@@ -14,6 +14,28 @@ constexpr std::chrono::nanoseconds idle_for = 1s;
 constexpr std::chrono::nanoseconds lit_at_most = 3s; // no meter's LED flashes longer
 constexpr std::size_t most_edges_a_second = 1'000;   // 120 Hz has 240, with bounce a few times as many
 
+// What is no answer at all is told like any other trouble: the rest of the report is wanted all the same.
+tl::expected<FoundLine, NoLine> looked_for(const LinePlace& place)
+{
+    try {
+        return look_for_line(place);
+    } catch (const std::exception& failure) {
+        return tl::unexpected(NoLine{LineTrouble::not_there,
+                                     fmt::format("{}: the GPIO chips can't be looked at: {}; gpioinfo shows "
+                                                 "which one does not answer",
+                                                 text(place), failure.what())});
+    }
+}
+
+// GPIO2 and GPIO3 of the header, by whichever name.
+bool has_a_pull_of_its_own(const LinePlace& place)
+{
+    if (const auto* const line = std::get_if<LineName>(&place))
+        return line->name == "GPIO2" || line->name == "GPIO3";
+    const auto& line = std::get<LineOffset>(place);
+    return is_header_chip(line.chip_label) && (line.offset == 2 || line.offset == 3);
+}
+
 Finding watched_level(const FoundLine& line, const GpioSettings& settings)
 {
     GpioSettings raw = settings;
@@ -35,7 +57,7 @@ Finding watched_level(const FoundLine& line, const GpioSettings& settings)
 } // namespace
 
 std::vector<Finding> line(const LinePlace& place, const tl::expected<FoundLine, NoLine>& seen,
-                          const std::optional<std::string>& running)
+                          const Running& running)
 {
     if (seen) {
         return {well("sensor line",
@@ -46,8 +68,10 @@ std::vector<Finding> line(const LinePlace& place, const tl::expected<FoundLine, 
     if (none.trouble != LineTrouble::held)
         return {wrong("sensor line", none.message), not_looked_at("line free", "the line was not found")};
     Finding found = well("sensor line", text(place));
-    if (none.holder == "meter-pi" && running)
-        return {found, well("line free", *running + " has it, as it should")};
+    if (none.holder == "meter-pi" && running.seen == Running::Seen::meter)
+        return {found, well("line free", running.who + " has it, as it should")};
+    if (none.holder == "meter-pi" && running.seen == Running::Seen::nothing)
+        return {found, not_looked_at("line free", "a meter-pi has it, whose folder can't be looked into")};
     return {found, wrong("line free", none.message)};
 }
 
@@ -71,9 +95,8 @@ Finding pull(const GpioSettings& settings)
 {
     const std::string now =
         fmt::format("pull = \"{}\", active = \"{}\"", text(settings.pull), text(settings.active));
-    const auto* const name = std::get_if<LineName>(&settings.line);
-    if (name != nullptr && (name->name == "GPIO2" || name->name == "GPIO3")) {
-        return wrong("pull", name->name + " has a fixed 1.8 kOhm pull-up",
+    if (has_a_pull_of_its_own(settings.line)) {
+        return wrong("pull", text(settings.line) + " has a fixed 1.8 kOhm pull-up",
                      "wire the sensor to another pin, GPIO17 for example");
     }
     const bool towards_active = (settings.pull == Pull::up && settings.active == ActiveLevel::high) ||
@@ -85,18 +108,19 @@ Finding pull(const GpioSettings& settings)
     return well("pull", settings.pull == Pull::none ? now + ": the sensor has to drive both levels" : now);
 }
 
-std::vector<Finding> sensor(const GpioSettings& settings, const std::optional<std::string>& running)
+std::vector<Finding> sensor(const GpioSettings& settings, const Running& running)
 {
-    const auto seen = look_for_line(settings.line);
+    const auto seen = looked_for(settings.line);
     std::vector<Finding> findings = line(settings.line, seen, running);
     if (seen) {
         try {
             findings.push_back(watched_level(*seen, settings));
         } catch (const std::exception& failure) {
-            findings.push_back(wrong("level", failure.what()));
+            findings.push_back(
+                wrong("level", failure.what(), "run doctor again; gpioinfo shows who else has the line"));
         }
     } else {
-        findings.push_back(not_looked_at("level", all_well(findings) ? "the running meter has the line"
+        findings.push_back(not_looked_at("level", all_well(findings) ? "a running meter has the line"
                                                                      : "no line to look at"));
     }
     findings.push_back(pull(settings));

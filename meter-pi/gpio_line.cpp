@@ -33,8 +33,7 @@ bool is_header_line(const LineSeen& line)
 
 bool has_header_lines(const ChipSeen& chip)
 {
-    return chip.label.starts_with("pinctrl-bcm") || chip.label.starts_with("pinctrl-rp1") ||
-           std::any_of(chip.lines.begin(), chip.lines.end(), is_header_line);
+    return is_header_chip(chip.label) || std::any_of(chip.lines.begin(), chip.lines.end(), is_header_line);
 }
 
 bool is_at(const LinePlace& place, const ChipSeen& chip, unsigned offset)
@@ -71,6 +70,11 @@ NoLine nowhere(const LinePlace& place, std::span<const ChipSeen> chips)
 }
 
 } // namespace
+
+bool is_header_chip(std::string_view label)
+{
+    return label.starts_with("pinctrl-bcm") || label.starts_with("pinctrl-rp1");
+}
 
 std::string text(const LinePlace& place)
 {

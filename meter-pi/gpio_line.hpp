@@ -49,6 +49,9 @@ struct NoLine {
     std::string holder{}; // with held: its name, may be empty
 };
 
+// Of the chips whose first lines are those of a Pi's header, GPIO0 and so on.
+[[nodiscard]] bool is_header_chip(std::string_view label);
+
 [[nodiscard]] tl::expected<FoundLine, NoLine> choose_line(const LinePlace& place,
                                                           std::span<const ChipSeen> chips);
 

@@ -77,11 +77,11 @@ std::string_view verdict_text(SignalVerdict verdict)
 {
     switch (verdict) {
     case SignalVerdict::nothing_yet:
-        return "no pulse yet: does the meter's LED flash, and does the sensor look at it?";
+        return "no pulse yet: does the LED flash, does the sensor look at it?";
     case SignalVerdict::always_active:
-        return "lit for the most part: is \"active\" the wrong way round, or is there other light?";
+        return "mostly lit: is \"active\" the wrong way round, is there other light?";
     case SignalVerdict::noisy:
-        return "noisy: shade the sensor, turn its threshold, put 0.1 uF between its output and GND";
+        return "noisy: shade the sensor, turn its threshold, 0.1 uF from it to GND";
     case SignalVerdict::clean:
         break;
     }
@@ -252,6 +252,14 @@ std::vector<std::string> probe_lines(const ProbeView& view)
     };
     add_histogram(lines, "flashes (how long the line is active)", view.widths);
     add_histogram(lines, "pauses (how long it is inactive between them)", view.pauses);
+    return lines;
+}
+
+std::vector<std::string> fitted(std::vector<std::string> lines, ScreenSize screen)
+{
+    lines.resize(std::min(lines.size(), std::max<std::size_t>(screen.rows, 2) - 1));
+    for (std::string& line : lines)
+        line.resize(std::min(line.size(), screen.columns));
     return lines;
 }
 

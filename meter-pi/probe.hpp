@@ -86,6 +86,12 @@ private:
 
 // For a terminal that is drawn anew, or at the end: 80 columns at most.
 [[nodiscard]] std::vector<std::string> probe_lines(const ProbeView& view);
+struct ScreenSize {
+    std::size_t columns = 80;
+    std::size_t rows = 24;
+};
+// What can be drawn over: no line of ASCII that wraps, and a row is left for the cursor.
+[[nodiscard]] std::vector<std::string> fitted(std::vector<std::string> lines, ScreenSize screen);
 // One line, where there is no terminal.
 [[nodiscard]] std::string probe_line(const ProbeView& view);
 

@@ -15,8 +15,11 @@ using std::chrono::nanoseconds;
 Trace read_trace_file(const std::filesystem::path& path)
 {
     std::error_code error;
-    if (!std::filesystem::is_regular_file(path, error))
-        throw UsageError(path.string() + ": no such trace file");
+    const bool is_file = std::filesystem::is_regular_file(path, error);
+    if (error)
+        throw UsageError(path.string() + ": no such trace file (" + error.message() + "): correct its name");
+    if (!is_file)
+        throw UsageError(path.string() + ": is no regular file: name the trace itself");
     if (std::filesystem::file_size(path, error) > largest_trace)
         throw UsageError(path.string() + ": larger than 64 MiB: cut it into parts");
     std::ifstream file(path, std::ios::binary);

@@ -20,7 +20,8 @@ std::string clock_text()
 void line(const std::string& text)
 {
     fmt::print("{}  {}\n", clock_text(), text);
-    std::fflush(stdout);
+    if (std::fflush(stdout) != 0)
+        std::clearerr(stdout); // who reads this or not is no matter of the meter's
 }
 
 std::string range(const Confirmation& confirmation)

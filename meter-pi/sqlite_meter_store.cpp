@@ -296,7 +296,12 @@ SqliteMeterStore::SqliteMeterStore(const std::filesystem::path& folder, StoreAcc
                                    std::size_t outbox_limit)
     : impl_(std::make_unique<Impl>(Impl{folder / "meter.sqlite", access, outbox_limit, {}}))
 {
-    if (access == StoreAccess::look && !std::filesystem::exists(impl_->path)) {
+    std::error_code error;
+    if (access == StoreAccess::look && !std::filesystem::exists(impl_->path, error)) {
+        if (error) {
+            throw UsageError(fmt::format("{}: {}; run this as the meter's user, or as root", folder.string(),
+                                         error.message()));
+        }
         throw UsageError(
             fmt::format("{}: no meter has run here yet; name its folder with --state", folder.string()));
     }

@@ -20,6 +20,15 @@ std::string one_line(std::string text)
 
 } // namespace
 
+void flush_output()
+{
+    int error = std::ferror(stdout) != 0 ? EIO : 0; // of an earlier write
+    if (std::fflush(stdout) != 0)
+        error = errno;
+    if (error != 0)
+        throw std::system_error(error, std::generic_category(), "writing to standard output");
+}
+
 ExitCode run_command_line(CLI::App& program, const Action& action, int argc, char** argv)
 {
     program.require_subcommand(1);
@@ -34,8 +43,7 @@ ExitCode run_command_line(CLI::App& program, const Action& action, int argc, cha
         throw UsageError(one_line(what) + " (see " + program.get_name() + " --help)");
     }
     const ExitCode code = action();
-    if (std::fflush(stdout) != 0) // a script must not take half an answer for a whole one
-        throw std::system_error(errno, std::generic_category(), "writing to standard output");
+    flush_output(); // a script must not take half an answer for a whole one
     return code;
 }
 

@@ -18,4 +18,7 @@ using Action = std::function<ExitCode()>;
 // UsageError, one line that ends with where to look, and std::system_error if standard output did not take everything.
 [[nodiscard]] ExitCode run_command_line(CLI::App& program, const Action& action, int argc, char** argv);
 
+// Throws std::system_error if standard output has not taken all that was written to it.
+void flush_output();
+
 } // namespace pulsemeter

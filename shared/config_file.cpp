@@ -75,6 +75,14 @@ std::string joined(const std::set<std::string, std::less<>>& names)
     return text.empty() ? "none" : text;
 }
 
+// As systemd names the credentials of a folder: "broker_mqtt-password" is broker/mqtt-password.
+std::filesystem::path credential_name(const std::filesystem::path& path)
+{
+    std::string name = path.lexically_normal().string();
+    std::replace(name.begin(), name.end(), '/', '_');
+    return name;
+}
+
 struct Unknown {
     std::uint32_t line;
     std::string key;
@@ -110,6 +118,12 @@ struct ConfigFile::Impl {
     std::shared_ptr<const toml::table> document;
     std::map<std::string, std::shared_ptr<Table::Impl>, std::less<>> tables;
 };
+
+std::string how_to_hand_over(const std::filesystem::path& file)
+{
+    const std::string name = file.filename().string();
+    return fmt::format("put it into the folder /etc/pulsemeter/broker, and write \"broker/{}\"", name);
+}
 
 ConfigFile ConfigFile::read(const std::filesystem::path& path, Secrecy secrecy)
 {
@@ -228,12 +242,16 @@ std::optional<std::filesystem::path> ConfigFile::Table::path(std::string_view ke
     const std::filesystem::path path(*name);
     if (path.is_absolute())
         return path;
+    const auto beside = std::filesystem::path(impl_->file).parent_path();
     if (const char* credentials = std::getenv("CREDENTIALS_DIRECTORY"); credentials != nullptr) {
         std::error_code ignored;
-        if (auto credential = credentials / path; std::filesystem::exists(credential, ignored))
+        if (auto credential = credentials / credential_name(path);
+            std::filesystem::exists(credential, ignored))
             return credential;
+        if (beside == credentials)
+            impl_->refuse(key, "the service is not handed this file; " + how_to_hand_over(path));
     }
-    return std::filesystem::path(impl_->file).parent_path() / path;
+    return beside / path;
 }
 
 std::string ConfigFile::Table::required_string(std::string_view key)

@@ -23,6 +23,9 @@ enum class Secrecy {
     owner_only
 }; // owner_only: refused (chmod 600 as the remedy) if group or others may read
 
+// Where a file goes that the meter's service is to be handed, and what the configuration then says.
+[[nodiscard]] std::string how_to_hand_over(const std::filesystem::path& file);
+
 class ConfigFile {
 public:
     class Table {
@@ -33,7 +36,8 @@ public:
                                                           std::int64_t most);
         [[nodiscard]] std::optional<bool> boolean(std::string_view key);
         // A file's name. A relative one is that of a credential if systemd gave us one of this name
-        // ($CREDENTIALS_DIRECTORY), else it starts from the folder of the configuration file.
+        // ($CREDENTIALS_DIRECTORY; "folder/file" is folder_file there), else it starts from the folder of the
+        // configuration file, and is refused where that is a credential too: a service sees no more of it.
         [[nodiscard]] std::optional<std::filesystem::path> path(std::string_view key);
         // Absent: UsageError that names the table and the key.
         [[nodiscard]] std::string required_string(std::string_view key);

@@ -100,6 +100,16 @@ std::string holder(int descriptor)
     return fmt::format("{} (pid {})", content.substr(space + 1, end - space - 1), content.substr(0, space));
 }
 
+std::string why_not_read(int error)
+{
+    const char* remedy = "";
+    if (error == ENOENT || error == ENOTDIR)
+        remedy = "; put it there, or correct its name";
+    if (error == EACCES)
+        remedy = "; run this as the user whose file it is";
+    return fmt::format("cannot be read: {}{}", reason(error), remedy);
+}
+
 enum class Readers { owner_only, anyone };
 
 bool others_may_read(const struct stat& status)
@@ -116,12 +126,12 @@ std::string read_file(const std::filesystem::path& path, Readers readers)
     // O_NONBLOCK: a FIFO is refused below instead of waited for
     const Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
     if (descriptor.get() < 0)
-        throw usage(path, fmt::format("cannot be read: {}", reason(errno)));
+        throw usage(path, why_not_read(errno));
     struct stat status {};
     if (::fstat(descriptor.get(), &status) != 0)
         throw failure(path, errno, "cannot be read");
     if (!S_ISREG(status.st_mode))
-        throw usage(path, "is no regular file");
+        throw usage(path, "is no regular file; name one");
     if (readers == Readers::owner_only && others_may_read(status)) {
         throw usage(path, fmt::format("holds a secret, but others than its owner may read it (mode {:04o}): "
                                       "chmod 600 {}",

@@ -70,7 +70,9 @@ public:
                                 {"found", finding.found},
                                 {"remedy", finding.remedy}});
             }
-            fmt::print("{}\n", nlohmann::ordered_json{{"ok", all_well(all_)}, {"findings", rows}}.dump());
+            const nlohmann::ordered_json report{{"ok", all_well(all_)}, {"findings", rows}};
+            using OfText = nlohmann::ordered_json::error_handler_t; // a path may be of any bytes
+            fmt::print("{}\n", report.dump(-1, ' ', false, OfText::replace));
         }
         return all_well(all_) ? ExitCode::done : ExitCode::failed;
     }
@@ -92,10 +94,17 @@ ExitCode examine(const DoctorOptions& options)
     if (!read.settings)
         return report.end();
     report.add(doctor::sensor(read.settings->gpio, doctor::running_meter(folder)));
+    const Finding files = doctor::broker_files(read.settings->broker, options.config);
+    report.add({files});
     const auto network = doctor::network(read.settings->broker.url);
     report.add(network);
-    report.add(all_well(network) ? link(*read.settings, doctor::register_source(folder))
-                                 : doctor::no_link("the broker is not reached"));
+    if (files.health == Health::wrong) {
+        report.add(doctor::no_link("the broker files come first"));
+    } else if (!all_well(network)) {
+        report.add(doctor::no_link("the broker is not reached"));
+    } else {
+        report.add(link(*read.settings, doctor::register_source(folder)));
+    }
     return report.end();
 }
 

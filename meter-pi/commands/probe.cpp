@@ -2,9 +2,11 @@
 
 #include "meter-pi/commands/commands.hpp"
 #include "meter-pi/commands/watch.hpp"
+#include "shared/command_line.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -29,6 +31,14 @@ Screen screen()
     return can_draw ? Screen::drawn : Screen::plain;
 }
 
+ScreenSize screen_size()
+{
+    winsize size{};
+    if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0 || size.ws_row == 0)
+        return {};
+    return {size.ws_col, size.ws_row};
+}
+
 std::string joined(const std::vector<std::string>& lines)
 {
     std::string text;
@@ -40,7 +50,13 @@ std::string joined(const std::vector<std::string>& lines)
 void put(const std::string& text)
 {
     fmt::print("{}", text);
-    std::fflush(stdout);
+    flush_output();
+}
+
+// Up to the first of so many lines, and all of them deleted.
+std::string over(std::size_t lines)
+{
+    return lines > 0 ? fmt::format("\x1b[{}A\x1b[J", lines) : "";
 }
 
 ExitCode run_probe(const WatchOptions& options)
@@ -68,14 +84,13 @@ ExitCode run_probe(const WatchOptions& options)
             due = now + said_every;
             return Go::on;
         }
-        const auto lines = probe_lines(view);
-        put((drawn > 0 ? fmt::format("\x1b[{}A\x1b[J", drawn) : std::string()) + joined(lines));
+        const auto lines = fitted(probe_lines(view), screen_size());
+        put(over(drawn) + joined(lines));
         drawn = lines.size();
         due = now + drawn_every;
         return Go::on;
     });
-    if (where == Screen::plain)
-        put(joined(probe_lines(probe.view(edges.now()))));
+    put(over(drawn) + joined(probe_lines(probe.view(edges.now())))); // all of it: now it may scroll
     return ExitCode::done;
 }
 

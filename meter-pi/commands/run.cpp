@@ -172,23 +172,28 @@ ExitCode run(const RunOptions& options)
     const SourceRequest request = SourceRequest::parse(options.source);
     const MeterSettings settings = read_meter_settings(options.config);
     const std::filesystem::path folder = state_folder(options.state);
+    EventLoop loop;
+    PahoMessageBus bus(settings.broker, random_client_id(), random_number(), [&loop] { loop.wake(); });
+    std::optional<OpenedSource> opened;
+    std::error_code ignored;
+    if (!std::filesystem::exists(folder / "meter.sqlite", ignored)) // a run that is refused claims no folder
+        opened = open_source(request, settings, History::never_fed, random_number());
     make_private_folder(folder);
     const FolderLock lock(folder, "meter-pi");
     SqliteMeterStore store(folder, StoreAccess::own);
     store.claim(owner_text(settings));
-
-    const auto history = store.load(Source::measured) ? History::fed_by_hardware : History::never_fed;
-    OpenedSource opened = open_source(request, settings, history, random_number());
+    if (!opened) {
+        const auto history = store.load(Source::measured) ? History::fed_by_hardware : History::never_fed;
+        opened = open_source(request, settings, history, random_number());
+    }
     if (settings.classic)
-        refuse_mixing(store, opened.source);
-    const StoredRegister stored = register_of(store, opened.source, settings);
+        refuse_mixing(store, opened->source);
+    const StoredRegister stored = register_of(store, opened->source, settings);
     (void)store.commit({.register_now = stored,
                         .condition = "starting"}); // from here on the folder knows whose pulses it keeps
 
-    EventLoop loop;
     ServiceManager service;
-    PahoMessageBus bus(settings.broker, random_client_id(), random_number(), [&loop] { loop.wake(); });
-    EdgeReader reader(std::move(opened.first), std::move(opened.trouble), std::move(opened.open),
+    EdgeReader reader(std::move(opened->first), std::move(opened->trouble), std::move(opened->open),
                       settings.gpio.own_filter, settings.constant, edge_turn(service));
     log::info("meter {}: {} pulses at {} imp/kWh so far, broker {}", settings.id.text(),
               value_of(stored).total.value, settings.constant.imp_per_kwh, settings.broker.url.text());

@@ -3,12 +3,24 @@
 #include "shared/event_loop.hpp"
 
 #include <CLI/CLI.hpp>
+#include <poll.h>
+#include <unistd.h>
 
 #include <random>
 
 namespace pulsemeter {
+namespace {
 
 using namespace std::chrono_literals;
+
+// `| head`, or an ssh that was cut off: nobody is left who would end us, and we have the line.
+bool reader_is_gone()
+{
+    pollfd output{STDOUT_FILENO, 0, 0};
+    return ::poll(&output, 1, 0) > 0 && (output.revents & (POLLERR | POLLHUP)) != 0;
+}
+
+} // namespace
 
 void add_watch_options(CLI::App& command, WatchOptions& options)
 {
@@ -42,7 +54,7 @@ void watch(EdgeSource& source, const WatchOptions& options,
     while (!loop.stop_requested()) {
         const auto edges = source.await(200ms);
         const bool time_is_up = options.seconds && std::chrono::steady_clock::now() >= end;
-        if (step(edges) == Go::end || time_is_up)
+        if (step(edges) == Go::end || time_is_up || reader_is_gone())
             return;
         loop.wait_until(std::chrono::steady_clock::now()); // looks at the keyboard and for signals
     }

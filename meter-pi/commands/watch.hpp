@@ -1,5 +1,5 @@
 // What `probe` and `record` share: the sensor's raw edges (both of them, whatever filter is configured), taken in on
-// the program's one thread until Enter, Ctrl-C, SIGTERM or --seconds.
+// the program's one thread until Enter, Ctrl-C, SIGTERM, --seconds, or until nobody reads stdout any more.
 #pragma once
 
 #include "meter-pi/edge_source.hpp"

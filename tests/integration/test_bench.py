@@ -1,4 +1,4 @@
-"""The benchmarks stay runnable: one short round each. Their figures are for people, on a quiet machine."""
+"""The benchmarks stay runnable: one short round each, but for footprint.py, which takes minutes and strace. Their figures are for people, on a quiet machine."""
 import json
 import os
 import pathlib

@@ -104,6 +104,22 @@ class Forms(PrivateCase):
         self.environment["CREDENTIALS_DIRECTORY"] = str(credentials)
         self.works("5", username=USER, password_file="mqtt-password")
 
+    def test_a_service_says_where_a_file_goes_that_it_is_not_handed(self):
+        credentials = self.folder / "credentials"
+        credentials.mkdir(mode=0o700)
+        server = self.server(self.private_broker(*self.users()))
+        meter = server.add(broker_username=USER, broker_password_file="mqtt-password")
+        meter.config = meter.config.rename(credentials / "meter.toml")
+        self.environment["CREDENTIALS_DIRECTORY"] = str(credentials)
+        for name, there in (("mqtt-password", "broker_else"), ("broker/mqtt-password", "mqtt-password")):
+            meter.configure(broker_password_file=name)
+            self.secret_file(credentials / there, SECRET)
+            self.assert_refused(self.run_command(meter.arguments()), 2, "broker.password_file: the service is not handed this file",
+                                "/etc/pulsemeter/broker", '"broker/mqtt-password"')
+            (credentials / there).unlink()
+        self.secret_file(credentials / "broker_mqtt-password", SECRET)
+        meter.run().wait_err("connected to the broker")
+
     def test_a_file_is_looked_for_beside_the_configuration(self):
         self.private_broker(*self.users())
         server, meter = self.both(username=USER, password_file="mqtt-password")

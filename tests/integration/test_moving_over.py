@@ -209,7 +209,7 @@ class OurMeter(MovingOver):
         meter = self.add().configure(gpio_line="PULSEMETER-TEST-NO-SUCH-LINE")
         self.tap_.publish(UP, self.seal(4711), retain=True).wait_for_publish()
         self.assert_refused(self.run_command(meter.arguments("auto")), 2, "NO-SUCH-LINE", "classic wire", "--source simulate")
-        self.assertEqual(meter.status()["registers"], [])
+        self.assertFalse(meter.state.exists())
         self.assertEqual(self.opened(UP), [4711])
 
     def test_a_message_that_can_not_be_read_is_cleared_by_the_printed_command_or_put_right_by_a_good_one(self):

@@ -141,6 +141,13 @@ class Configurations(Case):
             self.assertIn(f"{self.meter_.config}:{line}:", said)
         self.assertFalse(self.meter_.state.exists() and any(self.meter_.state.glob("*.sqlite")))
 
+    def test_a_run_that_is_refused_claims_no_folder(self):
+        self.meter_.configure(gpio_line="PULSEMETER-TEST-NO-SUCH-LINE")
+        self.assert_refused(self.run_command(self.meter_.arguments("gpio")), 2, "PULSEMETER-TEST-NO-SUCH-LINE")
+        self.meter_.configure(broker_username="hall", broker_password_file="none")
+        self.assert_refused(self.run_command(self.meter_.arguments()), 2, "password_file")
+        self.assertFalse(self.meter_.state.exists())
+
     def test_a_broken_key_is_refused_and_never_quoted(self):
         self.meter_.configure(meter_key="c2VjcmV0LXNlY3JldC1zZWNyZXQ=")
         said = self.assert_refused(self.run_command(self.meter_.arguments()), 2, "key", self.meter_.config)

@@ -1,11 +1,15 @@
 """`doctor`, `probe` and `record` of meter-pi on a machine without GPIO; with the hardware: tests/hil."""
 import ctypes
+import fcntl
 import glob
 import json
+import os
 import pathlib
 import re
 import signal
 import sqlite3
+import struct
+import termios
 
 from authority import Authority
 from harness import ROOT, Broker, Case, Meter, Process, Terminal, free_port, program
@@ -57,7 +61,7 @@ class Doctor(Case):
         findings = self.doctor(meter)
         self.assert_health(findings, configuration="ok", key="ok", clock="ok" if clock_is_synchronised() else "wrong", state_folder="ok", file_modes="ok", free_space="ok",
                            running="ok", register="ok", held_readings="ok", sensor_line="wrong",
-                           line_free="not_looked_at", level="not_looked_at", pull="ok", broker_resolves="ok",
+                           line_free="not_looked_at", level="not_looked_at", pull="ok", broker_files="not_looked_at", broker_resolves="ok",
                            broker_connects="ok", TLS="not_looked_at", login="ok", topics="ok", server="ok")
         self.assertIn(f"meter-pi (pid {meter.process.pid})", findings["running"]["found"])
         self.assertRegex(findings["server"]["found"], r"up to reading \d+ of epoch 1")
@@ -76,8 +80,13 @@ class Doctor(Case):
             self.assertEqual(done.returncode, 1)
             lines = done.stdout.splitlines()
             self.assertTrue(any(line.startswith(good) for line in lines), done.stdout)
-            self.assertTrue(any(line.startswith(bad) and "is the broker running" in line for line in lines), done.stdout)
+            self.assertTrue(any(line.startswith(bad) and line.endswith("start the broker, or correct host and port in url") for line in lines), done.stdout)
         self.assertFalse(meter.state.exists(), "it changes nothing")
+
+    def test_a_path_that_is_no_utf8(self):
+        meter = lone_meter(self, dead_url())
+        meter.state = os.fsdecode(os.fsencode(self.folder) + b"/caf\xe9")
+        self.assert_health(self.doctor(meter), state_folder="ok")
 
     def test_a_key_that_others_may_read(self):
         meter = lone_meter(self, dead_url())
@@ -106,6 +115,20 @@ class Doctor(Case):
         findings = self.doctor(lone_meter(self, self.strict_broker("allow_anonymous false").start().url))
         self.assert_health(findings, broker_connects="ok", login="wrong", topics="not_looked_at", server="not_looked_at")
         self.assertIn("not authorised", findings["login"]["found"])
+
+    def test_broker_files_that_are_missing_or_read_by_others(self):
+        meter = lone_meter(self, self.broker().url, broker_username="hall", broker_password_file="mqtt-password")
+        password = meter.config.with_name("mqtt-password")
+        for mend, words in [(lambda: self.secret_file(password, ""), f"{password}: cannot be read"),
+                            (lambda: password.chmod(0o644), "is empty"),
+                            (lambda: password.write_text("secret") and password.chmod(0o600), f"chmod 600 {password}")]:
+            findings = self.doctor(meter)
+            self.assert_health(findings, broker_files="wrong", broker_connects="ok", TLS="not_looked_at", login="not_looked_at",
+                               topics="not_looked_at", server="not_looked_at")
+            self.assertIn(words, findings["broker files"]["found"])
+            mend()
+        meter.configure(broker_url=dead_url())  # else it waits for a server's answer
+        self.assert_health(self.doctor(meter), broker_files="ok")
 
     def test_a_broker_whose_certificate_is_not_to_be_trusted(self):
         ours, another = Authority(self.folder / "ca"), Authority(self.folder / "another", "Another CA")
@@ -199,6 +222,36 @@ class Watching(Case):
         terminal.type("\n")
         self.assertEqual(process.wait_exit(), 0)
         self.assertNotRegex(terminal.text(), r"\x1b\[[0-9;]*m")
+
+    def test_probe_draws_no_more_than_the_terminal_holds(self):
+        terminal = Terminal(self)
+        fcntl.ioctl(terminal.slave, termios.TIOCSWINSZ, struct.pack("HHHH", 8, 30, 0, 0))
+        arguments = {**terminal.popen_arguments(), "stdout": terminal.slave}
+        process = Process(self, "probe", self.command("probe", source="simulate"),
+                          env={**self.environment, "TERM": "xterm"}, **arguments)
+        terminal.wait("\x1b[7A\x1b[J")
+        drawn = terminal.text().split("\x1b[7A\x1b[J")[0].splitlines()[1:]  # below the head
+        self.assertEqual((len(drawn), max(map(len, drawn))), (7, 30))
+        terminal.type("\n")
+        self.assertEqual(process.wait_exit(), 0)
+        self.assertIn("pauses (how long", terminal.text())  # at the end all of it
+
+    def test_probe_and_record_end_when_nobody_reads_them(self):
+        for words in (["probe"], ["record", self.folder / "cut.trace"]):
+            read, write = os.pipe()
+            process = Process(self, words[0], self.command(*words, source="simulate"), stdout=write)
+            os.close(write)
+            if words[0] == "probe":
+                os.read(read, 1)
+            os.close(read)
+            self.assertEqual(process.wait_exit(), 1)
+            self.assertIn("writing to standard output: Broken pipe", process.err())
+
+    def test_probe_that_can_not_be_written_is_no_success(self):
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            process = Process(self, "probe", self.command("probe", "--seconds", 3, source="simulate"), stdout=full)
+            self.assertEqual(process.wait_exit(), 1)
+        self.assertIn("writing to standard output: No space left on device", process.err())
 
     def test_probe_and_record_without_gpio_name_the_remedy(self):
         self.meter_.configure(gpio_line="PULSEMETER-TEST-NO-SUCH-LINE")

@@ -23,6 +23,8 @@ from machine import Machine
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 PASSWORD = "three quiet horses"
+MQTT_PASSWORD = "an owl in the loft"
+CLIENT_KEY = "-----BEGIN PRIVATE KEY----- of nobody"
 METER, SERVER = "pulsemeter-meter", "pulsemeter-server"
 UNITS = {METER: ROOT / "meter-pi/systemd/pulsemeter-meter.service", SERVER: ROOT / "server/systemd/pulsemeter-server.service"}
 STATE = {each: f"/var/lib/{each}" for each in UNITS}
@@ -201,7 +203,7 @@ class Services(unittest.TestCase):
     def test_2_H1_both_count_send_and_confirm_under_the_restrictions(self):
         self.machine.run("install", "-m", "600", "-o", SERVER, "/dev/stdin", "/run/password", text=PASSWORD)
         self.machine.run("install", "-m", "600", "/dev/stdin", "/etc/pulsemeter/server.password", text=PASSWORD)
-        self.machine.run("install", "-d", "-o", SERVER, STATE[SERVER], "/run/out")
+        self.machine.run("install", "-d", "-o", SERVER, "/run/out")
         self.as_server("init", "--broker", "mqtt://127.0.0.1", "--password-file", "/run/password")
         self.as_server("meter", "add", "hall", "--interval", "1", "--out", "/run/out/hall.toml", "--password-file", "/run/password")
         self.machine.run("install", "-m", "600", "/run/out/hall.toml", "/etc/pulsemeter/meter.toml")
@@ -232,7 +234,7 @@ class Services(unittest.TestCase):
             lines = self.machine.run("cat", f"{STATE[unit]}/probe").stdout.splitlines()
             found = {name: int(error) for name, error in (line.split() for line in lines)}
             expected = {"ask-the-clock": 0 if unit == METER else EPERM, "set-the-clock": EPERM, "new-namespace": EPERM,
-                        "packet-socket": EAFNOSUPPORT, "netlink-socket": EAFNOSUPPORT, "internet-socket": 0, "listen": EPERM if unit == METER else 0,
+                        "packet-socket": EAFNOSUPPORT, "netlink-socket": EAFNOSUPPORT, "internet-socket": 0, "listen": EPERM,
                         "write-etc": EROFS, "write-other-state": EROFS, "write-null": 0,
                         "open-device": EPERM if unit == METER else ENOENT,  # the server sees no device at all
                         "read-secret": EACCES, "read-credential": 0, "see-others": ENOENT}
@@ -279,7 +281,45 @@ class Services(unittest.TestCase):
             self.machine.run("systemctl", "start", unit)
         self.wait_for_more_readings()
 
-    def test_5_an_upgrade_restarts_and_goes_on(self):
+    def doctor(self):
+        done = self.machine.run("env", "LD_LIBRARY_PATH=/opt/native", "/opt/native/meter-pi", "doctor", "--json", "--config",
+                                "/etc/pulsemeter/meter.toml", "--state", STATE[METER], check=False)
+        return {each["check"]: each for each in json.loads(done.stdout)["findings"]}
+
+    def test_5_a_brokers_files_reach_the_service_from_their_folder(self):
+        """The broker wants a password; beside meter.toml the service does not see it, and doctor knows that."""
+        mosquitto = self.machine.root / "etc/mosquitto"
+        (mosquitto / "conf.d/two.conf").write_text("per_listener_settings true\nlistener 1883 127.0.0.1\nallow_anonymous true\n"
+                                                   "listener 1884 127.0.0.1\npassword_file /etc/mosquitto/users\n")
+        self.machine.run("mosquitto_passwd", "-b", "-c", "/etc/mosquitto/users", "hall", MQTT_PASSWORD)
+        self.machine.run("chown", "mosquitto", "/etc/mosquitto/users")
+        self.machine.run("systemctl", "restart", "mosquitto")
+        config = self.machine.root / "etc/pulsemeter/meter.toml"
+        config.write_text(re.sub("(?m)^url = .*", 'url = "mqtt://127.0.0.1:1884"\nusername = "hall"\npassword_file = "mqtt-password"',
+                                 config.read_text()))
+        self.machine.run("install", "-m", "600", "/dev/stdin", "/etc/pulsemeter/mqtt-password", text=MQTT_PASSWORD)
+        self.machine.run("systemctl", "restart", METER, check=False)
+        self.machine.wait(lambda: self.machine.show(METER, "ActiveState", "ExecMainStatus") == ["failed", "2"], "the meter to give up")
+        remedy = 'put it into the folder /etc/pulsemeter/broker, and write "broker/mqtt-password"'
+        self.assertIn(remedy, self.machine.run("journalctl", "--no-pager", "-u", METER).stdout)
+        files = self.doctor()["broker files"]
+        self.assertEqual([files["health"], files["remedy"]], ["wrong", remedy])
+
+        self.machine.run("install", "-D", "-m", "600", "/dev/stdin", "/etc/pulsemeter/broker/mqtt-password", text=MQTT_PASSWORD)
+        config.write_text(config.read_text().replace('"mqtt-password"', '"broker/mqtt-password"'))
+        self.machine.run("systemctl", "start", METER)
+        self.wait_for_more_readings()
+        found = self.doctor()
+        self.assertEqual([found[each]["health"] for each in ("broker files", "login", "server")], ["ok"] * 3)
+
+        self.machine.run("touch", "/dev/gpiochip9")  # a chip that answers nonsense is a line of the report
+        found = self.doctor()
+        self.assertEqual([found["sensor line"]["health"], found["level"]["health"], found["login"]["health"]], ["wrong", "not looked at", "ok"])
+        self.machine.run("rm", "/dev/gpiochip9")
+
+    def test_6_an_upgrade_restarts_and_goes_on(self):
+        for unit, secret in [(METER, "meter.toml"), (SERVER, "server.password")]:
+            self.check_upgrade_of_one_that_cannot_start(unit, self.machine.root / "etc/pulsemeter" / secret)
         before, epoch = {unit: self.machine.show(unit, "MainPID") for unit in UNITS}, self.register()["epoch"]
         for package in PACKAGES.values():
             shutil.copy(made := newer(package, self.folder), self.machine.root / "root")
@@ -291,7 +331,17 @@ class Services(unittest.TestCase):
         self.wait_for_more_readings()
         self.assertEqual(self.register()["epoch"], epoch)
 
-    def test_6_remove_keeps_the_register_and_what_is_configured(self):
+    def check_upgrade_of_one_that_cannot_start(self, unit, secret):
+        right = secret.read_text()
+        secret.write_text("something else")
+        done = self.machine.run("dpkg", "-i", f"/root/{PACKAGES[unit].name}")
+        self.assertIn(f"{unit}.service does not start: see journalctl -u {unit}.service", done.stderr)
+        self.assertEqual(self.machine.run("dpkg-query", "-W", "-f", "${Status}", unit).stdout, "install ok installed")
+        secret.write_text(right)
+        self.machine.run("systemctl", "reset-failed", unit)
+        self.machine.run("systemctl", "start", unit)
+
+    def test_7_remove_keeps_the_register_and_what_is_configured(self):
         total = self.register()["total_pulses"]
         self.machine.run("dpkg", "--remove", *UNITS)
         self.assertGreaterEqual(self.register()["total_pulses"], total)
@@ -302,18 +352,28 @@ class Services(unittest.TestCase):
         self.machine.run("dpkg", "-i", *(f"/root/{unit}_99.0.deb" for unit in UNITS))
         self.wait_for_more_readings()
 
-    def test_7_purge_keeps_no_secret(self):
+    def test_8_purge_keeps_no_secret(self):
         rows = len(self.readings())
+        self.as_server("backup", "--out", "/run/out/backup")
+        self.as_server("restore", "--from", "/run/out/backup")
+        aside, = (self.machine.root / STATE[SERVER].lstrip("/")).glob("replaced-*")
+        for folder, owner in [("/etc/pulsemeter/broker", "root"), ("/etc/pulsemeter", "root"), (STATE[SERVER], SERVER),
+                              (f"{STATE[SERVER]}/{aside.name}", SERVER)]:
+            for name, secret in [("mqtt-password", MQTT_PASSWORD), ("hall.key", CLIENT_KEY)]:
+                self.machine.run("install", "-D", "-m", "600", "-o", owner, "/dev/stdin", f"{folder}/{name}", text=secret)
         shutil.copy(BUILD / "server/meter-server", self.machine.root / "opt/native")
         self.machine.run("dpkg", "--purge", *UNITS)
         self.machine.run("rm", "-r", "/run/out", "/run/password")
-        for secret in [self.key, PASSWORD]:
+        for secret in [self.key, PASSWORD, MQTT_PASSWORD, CLIENT_KEY]:
             found = self.machine.run("grep", "-rlF", "--exclude-dir=proc", "--exclude-dir=sys", "--exclude-dir=dev", secret, "/", check=False)
             self.assertEqual(found.stdout, "")
         for path in ["etc/pulsemeter", "var/lib/pulsemeter-meter", "var/lib/pulsemeter-server/keystore.json",
                      "var/lib/pulsemeter-server/server.toml"]:
             self.assertFalse((self.machine.root / path).exists(), path)
+        left = (self.machine.root / "var/lib/pulsemeter-server").rglob("*")
+        self.assertEqual({path.name.partition("-")[0] for path in left}, {"ledger.sqlite", "replaced"})
         self.assertGreater((self.machine.root / "var/lib/pulsemeter-server/ledger.sqlite").stat().st_size, 0)
+        self.assertGreater((aside / "ledger.sqlite").stat().st_size, 0)
         self.assertGreater(rows, 0)
 
 

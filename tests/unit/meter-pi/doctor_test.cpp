@@ -42,20 +42,22 @@ BOOST_AUTO_TEST_SUITE(doctors)
 BOOST_AUTO_TEST_CASE(a_line_is_found_free_ours_or_held_by_others)
 {
     const LinePlace place = LineName{"GPIO17"};
-    const auto found = doctor::line(place, FoundLine{"/dev/gpiochip0", 17}, std::nullopt);
+    const auto found = doctor::line(place, FoundLine{"/dev/gpiochip0", 17}, {});
     BOOST_TEST(all_well(found));
     BOOST_TEST(found[0].found == "GPIO17 is line 17 of /dev/gpiochip0");
 
     const tl::expected<FoundLine, NoLine> ours =
         tl::unexpected(NoLine{LineTrouble::held, "is in use", "meter-pi"});
-    BOOST_TEST(all_well(doctor::line(place, ours, "meter-pi (pid 7)")));
-    BOOST_TEST(is(doctor::line(place, ours, std::nullopt)[1], Health::wrong)); // a meter-pi of another folder
+    const doctor::Running running{doctor::Running::Seen::meter, "meter-pi (pid 7)"};
+    BOOST_TEST(doctor::line(place, ours, running)[1].found == "meter-pi (pid 7) has it, as it should");
+    BOOST_TEST(is(doctor::line(place, ours, {doctor::Running::Seen::nothing, ""})[1], Health::not_looked_at));
+    BOOST_TEST(is(doctor::line(place, ours, {})[1], Health::wrong)); // a meter-pi of another folder
     const tl::expected<FoundLine, NoLine> theirs =
         tl::unexpected(NoLine{LineTrouble::held, "is in use", "pigpiod"});
-    BOOST_TEST(is(doctor::line(place, theirs, "meter-pi (pid 7)")[1], Health::wrong));
+    BOOST_TEST(is(doctor::line(place, theirs, running)[1], Health::wrong));
     const tl::expected<FoundLine, NoLine> missing =
         tl::unexpected(NoLine{LineTrouble::not_there, "no such line"});
-    BOOST_TEST(is(doctor::line(place, missing, std::nullopt)[0], Health::wrong));
+    BOOST_TEST(is(doctor::line(place, missing, {})[0], Health::wrong));
 }
 
 BOOST_AUTO_TEST_CASE(a_level_is_idle_busy_stuck_or_floating)
@@ -82,6 +84,12 @@ BOOST_AUTO_TEST_CASE(a_pull_towards_the_lit_level_and_pins_with_a_pull_of_their_
     BOOST_TEST(is(doctor::pull(gpio), Health::well));
     gpio.line = LineName{"GPIO3"};
     BOOST_TEST(is(doctor::pull(gpio), Health::wrong));
+    gpio.line = LineOffset{"pinctrl-rp1", 2};
+    BOOST_TEST(is(doctor::pull(gpio), Health::wrong));
+    gpio.line = LineOffset{"pinctrl-rp1", 17};
+    BOOST_TEST(is(doctor::pull(gpio), Health::well));
+    gpio.line = LineOffset{"an-expander", 2};
+    BOOST_TEST(is(doctor::pull(gpio), Health::well));
 }
 
 BOOST_AUTO_TEST_CASE(a_clock_that_nobody_has_set_is_wrong)
@@ -112,6 +120,31 @@ BOOST_AUTO_TEST_CASE(a_state_folder_is_there_or_can_be_made)
         BOOST_TEST((health(folder.path()) == Health::wrong));
     }
     fs::permissions(folder.path(), fs::perms::owner_all);
+}
+
+BOOST_AUTO_TEST_CASE(of_a_folder_that_cannot_be_looked_into_nothing_is_said_to_be_well)
+{
+    const TemporaryFolder folder;
+    const fs::path state = folder.path() / "state";
+    BOOST_REQUIRE(fs::create_directory(state));
+    std::ofstream(state / "lock") << ::getpid() << " unit_meter_pi\n";
+    fs::permissions(folder.path(), fs::perms::all);
+    fs::permissions(state, fs::perms::none);
+    {
+        const NobodySpecial caller;
+        const auto found = by_name(doctor::state(state, nullptr));
+        BOOST_TEST(is(found.at("state folder"), Health::wrong));
+        BOOST_TEST(is(found.at("free space"), Health::well));
+        for (const char* const check : {"file modes", "running", "register", "held readings"})
+            BOOST_TEST(is(found.at(check), Health::not_looked_at), check);
+        BOOST_TEST((doctor::running_meter(state).seen == doctor::Running::Seen::nothing));
+        const auto refusal = [&] { SqliteMeterStore store(state, StoreAccess::look); };
+        BOOST_CHECK_EXCEPTION(refusal(), UsageError, [](const UsageError& error) {
+            return std::string(error.what()).find("run this as the meter's user") != std::string::npos;
+        });
+    }
+    fs::permissions(state, fs::perms::owner_all);
+    BOOST_TEST((doctor::running_meter(state).seen == doctor::Running::Seen::meter));
 }
 
 BOOST_AUTO_TEST_CASE(what_others_may_change_is_wrong)
@@ -165,6 +198,14 @@ BOOST_AUTO_TEST_CASE(a_register_is_this_meters_and_of_its_constant_and_nothing_o
     meter.constant = MeterConstant{800};
     BOOST_TEST(is(look().at("register"), Health::wrong));
     BOOST_TEST(look().at("register").found.find("1000 imp/kWh") != std::string::npos);
+
+    const TemporaryFolder tried_out;
+    SqliteMeterStore simulated(tried_out.path(), StoreAccess::own);
+    BOOST_TEST(simulated.commit(
+                   {.register_now = {.source = Source::simulated, .constant = MeterConstant{1000}}}) == 0U);
+    const Finding finding = by_name(doctor::state(tried_out.path(), &meter)).at("register");
+    BOOST_TEST(is(finding, Health::wrong));
+    BOOST_TEST(finding.remedy.ends_with("register set --simulated"));
 }
 
 BOOST_AUTO_TEST_CASE(a_full_outbox_must_have_room)

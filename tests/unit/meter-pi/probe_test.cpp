@@ -153,8 +153,28 @@ BOOST_AUTO_TEST_CASE(no_line_is_wider_than_a_terminal)
     Line line;
     for (int i = 0; i < 5'000; ++i)
         line.run(20ms, 100ms);
-    for (const std::string& text : probe_lines(view_of(line)))
-        BOOST_TEST(text.size() <= 80U, text);
+    ProbeView view = view_of(line);
+    for (const SignalVerdict verdict : {SignalVerdict::nothing_yet, SignalVerdict::always_active,
+                                        SignalVerdict::noisy, SignalVerdict::clean}) {
+        view.verdict = verdict;
+        for (const std::string& text : probe_lines(view))
+            BOOST_TEST(text.size() <= 80U, text);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(what_is_drawn_fits_the_terminal)
+{
+    Line line;
+    for (auto width = 50us; width < 20s; width *= 3) // one of each range
+        line.run(width, width);
+    const auto lines = probe_lines(view_of(line));
+    BOOST_TEST(lines.size() > 24U);
+    BOOST_TEST(fitted(lines, {80, 50}) == lines, boost::test_tools::per_element());
+    const auto small = fitted(lines, {20, 10});
+    BOOST_TEST(small.size() == 9U);
+    for (std::size_t i = 0; i < small.size(); ++i)
+        BOOST_TEST(small[i] == lines[i].substr(0, 20));
+    BOOST_TEST(fitted(lines, {1, 1}).size() == 1U);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -126,8 +126,8 @@ BOOST_AUTO_TEST_CASE(a_file_that_is_no_trace_is_refused_by_name_and_line)
     BOOST_TEST(read_trace_file(good.path()).edges.size() == 1U);
     const TemporaryFile bad("# pulsemeter trace 1\n1 1 1\n1 7 2\n");
     BOOST_TEST(refusal(bad.path()) == bad.path().string() + ":3: the level is neither 0 nor 1");
-    BOOST_TEST(refusal("/nonexistent.trace") == "/nonexistent.trace: no such trace file");
-    BOOST_TEST(refusal("/tmp") == "/tmp: no such trace file");
+    BOOST_TEST(refusal("/nonexistent.trace").starts_with("/nonexistent.trace: no such trace file"));
+    BOOST_TEST(refusal("/tmp") == "/tmp: is no regular file: name the trace itself");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

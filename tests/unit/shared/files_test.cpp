@@ -167,11 +167,12 @@ BOOST_AUTO_TEST_CASE(only_a_regular_file_is_read)
     BOOST_REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
     for (const auto& path : {folder.path(), fifo, std::filesystem::path("/dev/zero")}) {
         const auto message = message_of<UsageError>([&] { static_cast<void>(read_secret_file(path)); });
-        BOOST_TEST(message == path.string() + ": is no regular file");
+        BOOST_TEST(message == path.string() + ": is no regular file; name one");
     }
     const auto missing =
         message_of<UsageError>([&] { static_cast<void>(read_file(folder.path() / "none")); });
     BOOST_TEST(contains(missing, "none: cannot be read: No such file"), missing);
+    BOOST_TEST(contains(missing, "put it there, or correct its name"), missing);
 }
 
 BOOST_AUTO_TEST_CASE(I1_a_file_larger_than_1_MiB_is_refused)
