@@ -156,9 +156,8 @@ class Audit(Case):
         self.server(self.broker_, password="another one").command("backup", "--out", backup, check=True)
         self.server_.command("restore", "--from", backup, check=True)
         self.assertEqual(running.wait_exit(), 3)
-        line, = re.findall(r"(?m)^.*error: .*$", running.err())
-        self.assertIn("Authentication failed", line)
-        self.assertEqual(running.err().splitlines()[-1], line)
+        # It may have looked for new meters in the backup's keys before: that is a line, too.
+        self.assertRegex(running.err().splitlines()[-1], "error: .*Authentication failed")
         kept = Server(self, self.broker_, initialise=False, data=next(self.server_.data.glob("replaced-*")))
         self.assertEqual(sorted(kept.rows()), [(1, 1), (1, 2)])
 
