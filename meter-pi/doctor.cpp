@@ -80,9 +80,10 @@ Finding space_of(const fs::path& folder)
 {
     struct statvfs disk {};
     const fs::path there = existing_part(folder);
-    if (::statvfs(there.c_str(), &disk) != 0)
+    if (::statvfs(there.c_str(), &disk) != 0) {
         return wrong("free space", fmt::format("{}: {}", there.string(), reason(errno)),
                      "run this as the meter's user, or name another folder with --state");
+    }
     return free_space(std::uint64_t{disk.f_bavail} * disk.f_frsize);
 }
 

@@ -58,7 +58,7 @@ public:
                 fmt::print("{}\n", line_of(finding, marks_));
             all_.push_back(finding);
         }
-        std::fflush(stdout); // some checks take seconds
+        (void)std::fflush(stdout); // some checks take seconds
     }
     [[nodiscard]] ExitCode end() const
     {
