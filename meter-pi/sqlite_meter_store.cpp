@@ -236,7 +236,7 @@ std::size_t SqliteMeterStore::Impl::thin(SQLite::Database& db)
                             "SELECT epoch, sequence FROM outbox WHERE {0} ORDER BY epoch, sequence "
                             "LIMIT (SELECT (count(*) + 1) / 2 FROM outbox WHERE {0})) AS old "
                             "WHERE sequence > 1 AND "
-                            "sequence < (SELECT max(sequence) FROM outbox WHERE epoch = old.epoch) "
+                            "sequence < (SELECT max(sequence) FROM outbox WHERE epoch = old.epoch AND {0}) "
                             "ORDER BY sequence & -sequence, epoch, sequence LIMIT ?)",
                             part));
         victims.bind(1, number(std::max<std::size_t>(limit / 20, 1)));
@@ -251,45 +251,56 @@ std::vector<Reading> SqliteMeterStore::Impl::select(SQLite::Database& db, const 
                                                     const ReadingKey& after, std::size_t most)
 {
     std::vector<Reading> readings;
-    std::vector<std::pair<std::int64_t, std::int64_t>> damaged;
+    std::vector<DamagedRow> damaged;
     {
         SQLite::Statement row(db,
                               fmt::format("SELECT {}, {} FROM outbox WHERE {} AND (epoch, sequence) > (?, ?) "
-                                          "ORDER BY epoch, sequence LIMIT ?",
+                                          "ORDER BY epoch, sequence",
                                           columns, has_checksums ? "checksum" : "NULL", condition));
         row.bind(1, std::int64_t{after.epoch.value});
         row.bind(2, number(after.sequence.value));
-        row.bind(3, number(most));
-        while (row.executeStep()) {
+        while (readings.size() < most && row.executeStep()) {
             if (auto reading = reading_from(row)) {
                 readings.push_back(*std::move(reading));
             } else {
-                damaged.emplace_back(row.getColumn(0).getInt64(), row.getColumn(1).getInt64());
+                damaged.push_back(
+                    {row.getColumn(0).getInt64(), row.getColumn(1).getInt64(), row.getColumn(15).getInt64()});
             }
         }
     }
-    if (access == StoreAccess::look || damaged.empty())
-        return readings;
-    drop(db, damaged);
-    return select(db, condition, after, most);
+    if (access == StoreAccess::own && !damaged.empty())
+        drop(db, damaged);
+    return readings;
 }
 
-void SqliteMeterStore::Impl::drop(SQLite::Database& db,
-                                  std::span<const std::pair<std::int64_t, std::int64_t>> damaged)
+// As far as the disk lets us: what stays is passed over. A damaged key is not found where it ought to be, and may be that of
+// a sound row, so all rows are looked through, and the checksum must be the damaged one's too.
+void SqliteMeterStore::Impl::drop(SQLite::Database& db, std::span<const DamagedRow> damaged)
 {
-    SQLite::Transaction transaction(db);
-    for (const auto& [epoch, sequence] : damaged) {
-        SQLite::Statement row(db, "DELETE FROM outbox WHERE epoch = ? AND sequence = ?");
-        row.bind(1, epoch);
-        row.bind(2, sequence);
-        row.exec();
+    std::size_t dropped = 0;
+    try {
+        SQLite::Transaction transaction(db);
+        for (const DamagedRow& each : damaged) {
+            SQLite::Statement row(db,
+                                  "DELETE FROM outbox WHERE +epoch = ? AND +sequence = ? AND checksum IS ?");
+            row.bind(1, each.epoch);
+            row.bind(2, each.sequence);
+            row.bind(3, each.checksum);
+            dropped += static_cast<std::size_t>(row.exec());
+        }
+        transaction.commit();
+        rows -= dropped;
+    } catch (const SQLite::Exception& failure) {
+        log::debug("{}: a damaged row can't be removed: {}", path.string(), failure.what());
+        dropped = 0;
     }
-    transaction.commit();
-    rows -= damaged.size();
+    if (dropped == 0 && damage_is_told)
+        return;
+    damage_is_told = true;
     log::error("{}: {} readings that no server has confirmed are damaged, the first of them {} of epoch {}: "
                "they are "
-               "dropped, later totals hold what they counted; check the card",
-               path.string(), damaged.size(), damaged.front().second, damaged.front().first);
+               "left out, later totals hold what they counted; check the card",
+               path.string(), damaged.size(), damaged.front().sequence, damaged.front().epoch);
 }
 
 SqliteMeterStore::SqliteMeterStore(const std::filesystem::path& folder, StoreAccess access,

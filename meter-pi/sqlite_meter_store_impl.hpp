@@ -17,6 +17,7 @@ struct SqliteMeterStore::Impl {
     std::optional<SQLite::Database> database;
     std::size_t rows = 0; // in the outbox, so that no interval counts them
     bool has_checksums = false;
+    bool damage_is_told = false;
 
     void open();
     void make_tables();
@@ -37,7 +38,12 @@ struct SqliteMeterStore::Impl {
     static void note(SQLite::Database& db, const char* name, const std::string& value);
     static std::string noted(SQLite::Database& db, const char* name);
     std::size_t thin(SQLite::Database& db);
-    void drop(SQLite::Database& db, std::span<const std::pair<std::int64_t, std::int64_t>> damaged);
+    struct DamagedRow {
+        std::int64_t epoch;
+        std::int64_t sequence;
+        std::int64_t checksum;
+    };
+    void drop(SQLite::Database& db, std::span<const DamagedRow> damaged);
     std::vector<Reading> select(SQLite::Database& db, const std::string& condition, const ReadingKey& after,
                                 std::size_t most);
 };

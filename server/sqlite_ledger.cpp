@@ -193,6 +193,7 @@ std::optional<LedgerReading> look_up_reading(LedgerFile& file, const char* sql, 
 }
 
 // Where a meter has begun a newer epoch it goes on in that one only. (Sequence 1 tells where an epoch starts, not when.)
+// Told once an epoch, until the ledger is opened anew.
 bool goes_on_beside_a_newer_epoch(LedgerFile& file, const row::Life& life, const Reading& reading)
 {
     if (!life.newer)
@@ -202,13 +203,7 @@ bool goes_on_beside_a_newer_epoch(LedgerFile& file, const row::Life& life, const
         *life.newer, Sequence{1});
     if (!newer || !measured_after(reading, newer->reading))
         return false;
-    const auto previous = look_up_reading(
-        file,
-        "SELECT sequence, facts FROM reading WHERE life = ? AND sequence < ? ORDER BY sequence DESC LIMIT 1",
-        life.id, reading.sequence);
-    const bool told = previous && measured_after(previous->reading, newer->reading) &&
-                      previous->received_at > newer->received_at;
-    return !told;
+    return file.clones_told.insert(life.id).second;
 }
 
 // A disk says so by itself. One that went back to a register says the same, since an epoch of the other is newer.

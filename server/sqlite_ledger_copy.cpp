@@ -6,6 +6,7 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
 
@@ -88,6 +89,22 @@ void SqliteLedger::note_restored(WallTime now)
     });
 }
 
+namespace {
+
+// Those without an end before all others, as nobody knows how large they are.
+void show_the_largest(std::vector<Gap>& gaps)
+{
+    const auto size = [](const Gap& gap) {
+        return gap.last ? gap.last->value - gap.first.value : largest_integer;
+    };
+    std::stable_sort(gaps.begin(), gaps.end(),
+                     [&size](const Gap& a, const Gap& b) { return size(a) > size(b); });
+    gaps.resize(std::min(gaps.size(), SqliteLedger::most_gaps_shown));
+    std::sort(gaps.begin(), gaps.end());
+}
+
+} // namespace
+
 std::vector<Gap> row::find_gaps(LedgerFile& file, std::int64_t meter_key)
 {
     const auto gaps = file.query(
@@ -100,13 +117,12 @@ std::vector<Gap> row::find_gaps(LedgerFile& file, std::int64_t meter_key)
         std::uint64_t next = natural(gaps->getColumn(2)) + 1;
         const std::uint64_t end = natural(gaps->getColumn(3));
         const auto hole_until = [&](std::uint64_t sequence) {
-            if (sequence > next && found.size() < SqliteLedger::most_gaps_shown)
+            if (sequence > next)
                 found.push_back({epoch, {next}, Sequence{sequence - 1}});
             next = sequence + 1;
         };
         if (end == 0) {
-            if (found.size() < SqliteLedger::most_gaps_shown)
-                found.push_back({epoch, {next}, std::nullopt});
+            found.push_back({epoch, {next}, std::nullopt});
             continue;
         }
         // Some may have come after all: the meter had them still. What is held is not lost either.
@@ -123,6 +139,7 @@ std::vector<Gap> row::find_gaps(LedgerFile& file, std::int64_t meter_key)
             hole_until(natural(rows->getColumn(0)));
         hole_until(end);
     }
+    show_the_largest(found);
     return found;
 }
 

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -56,6 +57,7 @@ public:
     std::map<std::pair<std::int64_t, std::int64_t>, NewRows> new_rows;
     // By the ledger's number of it: those that the transaction met so far.
     std::map<std::uint64_t, Boot> boots;
+    std::set<std::int64_t> clones_told; // lives
 
 private:
     void check(const std::filesystem::path& file, LedgerAccess access);

@@ -2,6 +2,8 @@
 import glob
 import re
 import sqlite3
+import struct
+import zlib
 
 from harness import ROOT, Case
 from wire import MEASURED, SIMULATED, Keys
@@ -26,8 +28,11 @@ class Sources(Case):
         self.meter_.process.stop()
         self.wait_equal_totals(self.server_, self.meter_)
         with sqlite3.connect(self.meter_.state / "meter.sqlite") as store:
-            store.execute("INSERT INTO register (source, epoch, last, total, numbered, imp, start, glitches, missed, uncertain) "
-                          "VALUES (?, 0, 0, ?, 0, 1000, 0, 0, 0, 0)", (MEASURED, pulses))
+            row = (MEASURED, 0, 0, pulses, 0, 1000, 0, 0, 0, 0)
+            no_renewal = (0, 0, 1000, 0, 0)
+            store.execute("INSERT INTO register (source, epoch, last, total, numbered, imp, start, glitches, missed, uncertain, "
+                          "checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                          (*row, zlib.crc32(struct.pack("<15Q", *row, *no_renewal))))
         store.close()
 
     def test_C7_auto_without_gpio_simulates_and_says_so_loudly(self):

@@ -90,7 +90,7 @@ FAULTS = [
     Fault("thin nothing", "meter-pi/sqlite_meter_store.cpp",
           "            if (rows >= impl_->limit)\n", "            if (rows >= impl_->limit && false)\n"),
     Fault("thin the last reading of an epoch", "meter-pi/sqlite_meter_store.cpp",
-          '                            "sequence < (SELECT max(sequence) FROM outbox WHERE epoch = old.epoch) "\n',
+          '                            "sequence < (SELECT max(sequence) FROM outbox WHERE epoch = old.epoch AND {0}) "\n',
           '                            "sequence > 0 "\n'),
     Fault("bill a fall twice", "server/sqlite_ledger_queries.cpp",
           "    const Wide risen_to = last + fallen;\n", "    const Wide risen_to = last + 2 * fallen;\n"),

@@ -89,13 +89,9 @@ void erase_confirmed(std::vector<Reading>& rows, const Confirmation& range)
 // are no others) the oldest whose number has the lowest bit set, the first and the last of an epoch aside.
 void thin(Contents& contents)
 {
-    std::uint64_t last = 0;
-    for (const std::vector<Reading>* rows : {&contents.outbox, &contents.held}) {
-        for (const Reading& row : *rows)
-            last = std::max(last, row.sequence.value);
-    }
     for (std::vector<Reading>* rows : {&contents.outbox, &contents.held}) {
         std::sort(rows->begin(), rows->end());
+        const std::uint64_t last = rows->empty() ? 0 : rows->back().sequence.value;
         const auto end = rows->begin() + static_cast<std::ptrdiff_t>((rows->size() + 1) / 2);
         const auto lowest_bit = [last](const Reading& row) {
             const std::uint64_t number = row.sequence.value;

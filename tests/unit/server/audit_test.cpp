@@ -341,6 +341,11 @@ BOOST_FIXTURE_TEST_CASE(after_a_restore_of_holes_without_number_the_largest_are_
     BOOST_TEST_REQUIRE(gaps.size() == SqliteLedger::most_gaps_shown);
     BOOST_TEST((gaps.back() == Gap{{1}, {999}, Sequence{1099}}));
     BOOST_TEST(count_events(ledger, EventKind::gap) == SqliteLedger::most_gaps_shown);
+
+    append(ledger, sample(1, 5000, 25'000), first_day + 51h); // what was lost with the restore is the largest
+    const auto after = ledger.summary(kitchen)->gaps;
+    BOOST_TEST_REQUIRE(after.size() == SqliteLedger::most_gaps_shown);
+    BOOST_TEST((after.back() == Gap{{1}, {1101}, Sequence{4999}}));
 }
 
 BOOST_FIXTURE_TEST_CASE(after_a_restore_an_epoch_that_ended_meanwhile_has_perhaps_a_gap_without_end, Sealed)
