@@ -49,8 +49,12 @@ struct Running {
 [[nodiscard]] Finding pull(const GpioSettings& settings);
 
 // The password, the CAs and the client certificate that [broker] names: there, and good as far as can be seen here.
-// Beside the service's own configuration (/etc/pulsemeter/meter.toml) they are of no use: the service does not see them.
-[[nodiscard]] Finding broker_files(const BrokerSettings& broker, const std::filesystem::path& config);
+// `service`: the folder of the packaged service's configuration, where that is looked at. The service is handed the regular
+// files of its folder `broker`, and else sees only what everybody may read.
+[[nodiscard]] Finding broker_files(const BrokerSettings& broker,
+                                   const std::optional<std::filesystem::path>& service);
+// What stands in the place of all that needs the configuration.
+[[nodiscard]] std::vector<Finding> unconfigured();
 // broker resolves, broker connects
 [[nodiscard]] std::vector<Finding> network(const BrokerUrl& url);
 

@@ -36,7 +36,7 @@ std::string login_and_tls(const BrokerSettings& broker)
     const TlsFiles& tls = broker.tls;
     return line("username", broker.username, "hall", "for a broker that wants to know who comes") +
            line("password_file", broker.password_file.string(), "mqtt-password",
-                "mode 0600, beside this file or by its whole path") +
+                "mode 0600, beside this file; packaged: \"broker/mqtt-password\", see man meter-pi") +
            line("ca_file", tls.ca_file.string(), "ca.pem",
                 "for mqtts://, whom to trust; default: the system's list") +
            line("ca_folder", tls.ca_folder.string(), "/etc/ssl/certs", "or a folder of such") +

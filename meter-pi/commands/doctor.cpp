@@ -83,6 +83,13 @@ private:
     std::vector<Finding> all_;
 };
 
+// Nothing: a configuration of somebody's own.
+std::optional<std::filesystem::path> folder_of_service(const std::filesystem::path& config)
+{
+    const auto whole = std::filesystem::absolute(config).lexically_normal();
+    return whole == "/etc/pulsemeter/meter.toml" ? std::optional(whole.parent_path()) : std::nullopt;
+}
+
 ExitCode examine(const DoctorOptions& options)
 {
     const std::filesystem::path folder = state_folder(options.state);
@@ -91,10 +98,12 @@ ExitCode examine(const DoctorOptions& options)
     report.add(read.findings);
     report.add({doctor::clock(host::clock())});
     report.add(doctor::state(folder, read.settings ? &*read.settings : nullptr));
-    if (!read.settings)
+    if (!read.settings) {
+        report.add(doctor::unconfigured());
         return report.end();
+    }
     report.add(doctor::sensor(read.settings->gpio, doctor::running_meter(folder)));
-    const Finding files = doctor::broker_files(read.settings->broker, options.config);
+    const Finding files = doctor::broker_files(read.settings->broker, folder_of_service(options.config));
     report.add({files});
     const auto network = doctor::network(read.settings->broker.url);
     report.add(network);

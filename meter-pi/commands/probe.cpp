@@ -53,12 +53,6 @@ void put(const std::string& text)
     flush_output();
 }
 
-// Up to the first of so many lines, and all of them deleted.
-std::string over(std::size_t lines)
-{
-    return lines > 0 ? fmt::format("\x1b[{}A\x1b[J", lines) : "";
-}
-
 ExitCode run_probe(const WatchOptions& options)
 {
     const Watched watched = open_watched(options);
@@ -85,12 +79,17 @@ ExitCode run_probe(const WatchOptions& options)
             return Go::on;
         }
         const auto lines = fitted(probe_lines(view), screen_size());
-        put(over(drawn) + joined(lines));
+        put((drawn > 0 ? fmt::format("\x1b[{}A\x1b[J", drawn) : std::string()) + joined(lines));
         drawn = lines.size();
         due = now + drawn_every;
         return Go::on;
     });
-    put(over(drawn) + joined(probe_lines(probe.view(edges.now())))); // all of it: now it may scroll
+    const auto all = probe_lines(probe.view(edges.now()));
+    if (where == Screen::plain) {
+        put(joined(all));
+    } else if (fitted(all, screen_size()) != all) {
+        put("\r\x1b[J" + joined(all)); // now it may scroll; a Ctrl-C has left its mark in the line
+    }
     return ExitCode::done;
 }
 

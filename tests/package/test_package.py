@@ -361,11 +361,14 @@ class Services(unittest.TestCase):
                               (f"{STATE[SERVER]}/{aside.name}", SERVER)]:
             for name, secret in [("mqtt-password", MQTT_PASSWORD), ("hall.key", CLIENT_KEY)]:
                 self.machine.run("install", "-D", "-m", "600", "-o", owner, "/dev/stdin", f"{folder}/{name}", text=secret)
+        for secret in [MQTT_PASSWORD, CLIENT_KEY]:
+            found = self.machine.run("grep", "-rlF", "-e", secret, "/etc/pulsemeter", *STATE.values())
+            self.assertEqual(len(found.stdout.splitlines()), 4)
         shutil.copy(BUILD / "server/meter-server", self.machine.root / "opt/native")
         self.machine.run("dpkg", "--purge", *UNITS)
         self.machine.run("rm", "-r", "/run/out", "/run/password")
         for secret in [self.key, PASSWORD, MQTT_PASSWORD, CLIENT_KEY]:
-            found = self.machine.run("grep", "-rlF", "--exclude-dir=proc", "--exclude-dir=sys", "--exclude-dir=dev", secret, "/", check=False)
+            found = self.machine.run("grep", "-rlF", "--exclude-dir=proc", "--exclude-dir=sys", "--exclude-dir=dev", "-e", secret, "/", check=False)
             self.assertEqual(found.stdout, "")
         for path in ["etc/pulsemeter", "var/lib/pulsemeter-meter", "var/lib/pulsemeter-server/keystore.json",
                      "var/lib/pulsemeter-server/server.toml"]:

@@ -232,4 +232,38 @@ BOOST_AUTO_TEST_CASE(findings_are_told_in_one_line_each)
     BOOST_TEST((marks_for("de_DE.utf8", nullptr, nullptr) == Marks::utf8));
 }
 
+BOOST_AUTO_TEST_CASE(the_packaged_service_sees_the_regular_files_of_its_folder_only)
+{
+    const TemporaryFolder folder;
+    const fs::path service = folder.path();
+    fs::create_directory(service / "broker");
+    const auto file = [](const fs::path& path, fs::perms mode) {
+        std::ofstream(path) << "secret";
+        fs::permissions(path, mode);
+        return path;
+    };
+    const auto looked_at = [&](const fs::path& password) {
+        BrokerSettings broker;
+        broker.password_file = password;
+        return doctor::broker_files(broker, service);
+    };
+    constexpr auto secret = fs::perms::owner_read | fs::perms::owner_write;
+    const fs::path handed = file(service / "broker" / "password", secret);
+    BOOST_TEST((looked_at(handed).health == Health::well));
+
+    fs::create_symlink(handed, service / "broker" / "link");
+    BOOST_TEST((looked_at(service / "broker" / "link").health == Health::wrong));
+    const Finding beside = looked_at(file(service / "password", secret));
+    BOOST_TEST((beside.health == Health::wrong));
+    BOOST_TEST(beside.remedy ==
+               "put it into the folder /etc/pulsemeter/broker, and write \"broker/password\"");
+    BOOST_TEST((doctor::broker_files({}, service).health == Health::not_looked_at));
+
+    (void)file(service / "broker" / "a:b", secret);
+    BOOST_TEST((looked_at(handed).health == Health::wrong)); // systemd would start nothing beside it
+    BrokerSettings own;
+    own.password_file = handed;
+    BOOST_TEST((doctor::broker_files(own, std::nullopt).health == Health::well));
+}
+
 BOOST_AUTO_TEST_SUITE_END()
