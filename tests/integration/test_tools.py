@@ -94,7 +94,7 @@ class Doctor(Case):
         findings = self.doctor(meter)
         self.assert_health(findings, configuration="wrong", key="not_looked_at")
         self.assertIn(f"chmod 600 {meter.config}", findings["configuration"]["found"])
-        self.assertNotIn("server", findings)
+        self.assertEqual(findings["server"]["health"], "not looked at")
 
     def test_names_brokers_and_servers_that_are_not_there(self):
         meter = lone_meter(self, self.broker().url)
