@@ -1,6 +1,7 @@
 // What `doctor` makes of what it sees here: the clock; real state folders; the sensor's line, level and pull; and how
 // findings are told. Of broker and server: doctor_link_test.cpp.
 #include "meter-pi/sqlite_meter_store.hpp"
+#include "shared/files.hpp"
 #include "tests/unit/meter-pi/doctor_helpers.hpp"
 #include "tests/unit/temporary_folder.hpp"
 
@@ -127,7 +128,9 @@ BOOST_AUTO_TEST_CASE(of_a_folder_that_cannot_be_looked_into_nothing_is_said_to_b
     const TemporaryFolder folder;
     const fs::path state = folder.path() / "state";
     BOOST_REQUIRE(fs::create_directory(state));
-    std::ofstream(state / "lock") << ::getpid() << " unit_meter_pi\n";
+    const auto pid = std::to_string(::getpid());
+    std::ofstream(state / "lock") << pid << " "
+                                  << read_file("/proc/" + pid + "/comm"); // an emulator's, if one runs us
     fs::permissions(folder.path(), fs::perms::all);
     fs::permissions(state, fs::perms::none);
     {
