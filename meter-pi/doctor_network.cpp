@@ -32,17 +32,19 @@ std::optional<Finding> kept_from_service(const fs::path& file, const fs::path& s
     std::error_code ignored;
     const auto kind = fs::symlink_status(file, ignored).type();
     if (is_within(file, service / "broker")) {
-        if (kind == fs::file_type::symlink || kind == fs::file_type::directory)
+        if (kind == fs::file_type::symlink || kind == fs::file_type::directory) {
             return wrong(broker_files_name,
                          file.string() + " is no regular file: the service is not handed it",
                          "put the file itself there, not a link to it");
+        }
         return std::nullopt;
     }
     if (!is_within(file, service) || kind == fs::file_type::not_found)
         return std::nullopt;
-    if ((fs::status(file, ignored).permissions() & fs::perms::others_read) == fs::perms::none)
+    if ((fs::status(file, ignored).permissions() & fs::perms::others_read) == fs::perms::none) {
         return wrong(broker_files_name, file.string() + " is not handed to the service",
                      how_to_hand_over(file));
+    }
     return not_looked_at(broker_files_name, fmt::format("the service sees {} only by its whole path; else {}",
                                                         file.string(), how_to_hand_over(file)));
 }
@@ -51,9 +53,10 @@ std::optional<Finding> badly_named(const fs::path& folder)
 {
     std::error_code ignored;
     for (const auto& each : fs::directory_iterator(folder, ignored)) {
-        if (!is_credential_name(each.path().filename().string()))
+        if (!is_credential_name(each.path().filename().string())) {
             return wrong(broker_files_name, "systemd takes no such name: " + each.path().string(),
                          "rename it: the service does not start beside it");
+        }
     }
     return std::nullopt;
 }

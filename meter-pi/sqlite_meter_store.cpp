@@ -261,7 +261,7 @@ std::vector<Reading> SqliteMeterStore::Impl::select(SQLite::Database& db, const 
         row.bind(2, number(after.sequence.value));
         while (readings.size() < most && row.executeStep()) {
             if (auto reading = reading_from(row)) {
-                readings.push_back(*std::move(reading));
+                readings.push_back(*reading);
             } else {
                 damaged.push_back(
                     {row.getColumn(0).getInt64(), row.getColumn(1).getInt64(), row.getColumn(15).getInt64()});

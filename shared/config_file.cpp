@@ -248,11 +248,12 @@ std::optional<std::filesystem::path> ConfigFile::Table::path(std::string_view ke
         if (auto credential = credentials / credential_name(path);
             std::filesystem::exists(credential, ignored))
             return credential;
-        if (beside == credentials)
+        if (beside == credentials) {
             impl_->refuse(
                 key, key == "ca_folder"
                          ? "the service is handed no folder; name one by its whole path that all may read"
                          : "the service is not handed this file; " + how_to_hand_over(path));
+        }
     }
     return beside / path;
 }
