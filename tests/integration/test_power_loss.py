@@ -211,9 +211,8 @@ class LostAndOldRegisters(Case):
         self.assertEqual(totals, sorted(totals))
         return rows
 
-    def test_P6_an_old_state_folder_put_back_begins_a_new_epoch(self):
-        broker, server, meter = self.all_running(simulation_seed=7)
-        keys, tap = Keys.of(meter), self.tap(broker)
+    def put_an_old_folder_back(self, server, meter):
+        """Counts on past an image of the meter's folder, and stops it with that; answers the register before."""
         meter.process.wait_out(CONFIRMED, count=2)
         meter.process.stop()
         old = self.folder / "image"
@@ -224,6 +223,12 @@ class LostAndOldRegisters(Case):
         before = self.wait_equal_totals(server, meter)
         shutil.rmtree(meter.state)
         shutil.copytree(old, meter.state)
+        return before
+
+    def test_P6_an_old_state_folder_put_back_begins_a_new_epoch(self):
+        broker, server, meter = self.all_running(simulation_seed=7)
+        keys, tap = Keys.of(meter), self.tap(broker)
+        before = self.put_an_old_folder_back(server, meter)
         meter.run()
         meter.process.wait_err(r"server is ahead")
         meter.process.wait_out(CONFIRMED, count=2)
@@ -305,17 +310,8 @@ class LostAndOldRegisters(Case):
 
     def test_P6_pulses_before_the_greeting_are_counted_on_top_of_an_old_state_folder_too(self):
         broker, server, meter = self.all_running(simulation_seed=7)
-        meter.process.wait_out(CONFIRMED, count=2)
-        meter.process.stop()
-        old = self.folder / "image"
-        shutil.copytree(meter.state, old)
-        meter.run()
-        meter.process.wait_out(CONFIRMED, count=3)
-        meter.process.stop()
-        before = self.wait_equal_totals(server, meter)
+        before = self.put_an_old_folder_back(server, meter)
         server.process.stop()
-        shutil.rmtree(meter.state)
-        shutil.copytree(old, meter.state)
         start = meter.register()["total_pulses"]
         self.assertLess(start, before["total_pulses"])
         meter.run()
