@@ -1,5 +1,6 @@
 #include "server/audit.hpp"
 
+#include <boost/crc.hpp>
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -90,6 +91,13 @@ std::vector<std::uint8_t> chain_bytes(const AuditMac& chain, const LedgerReading
     to.number(std::int64_t{row.received_at.time_since_epoch().count()});
     to.byte(static_cast<std::uint8_t>(row.standing));
     return to.take();
+}
+
+std::uint32_t checksum(std::span<const std::uint8_t> bytes)
+{
+    boost::crc_32_type sum;
+    sum.process_bytes(bytes.data(), bytes.size());
+    return sum.checksum();
 }
 
 std::vector<std::uint8_t> seal_bytes(const SealFacts& facts)

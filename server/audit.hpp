@@ -8,8 +8,8 @@
 //   seal = HMAC(key, "S" number kind day rows meter previous-of-meter previous-of-all chain)
 //
 // All integers are big-endian. Besides its HMAC a seal keeps two bytes of each row's chain, the mark: they prove
-// nothing, but tell which row is the first that is not as it was. Not protected: the rows of the day that is not over,
-// how a reading was delivered (live or retained: it says when a meter is stale, and nothing of what was used), held
+// nothing, but tell which row is the first that is not as it was. Not protected: the rows of the day that is not over (a
+// checksum tells damage there, but nobody who means it), how a reading was delivered (live or retained: it says when a meter is stale, and nothing of what was used), held
 // readings and events, and what has no seal after it: note the head elsewhere (verify --expect). Pure.
 #pragma once
 
@@ -19,6 +19,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,6 +42,9 @@ struct AuditHead {
 
 // Over which the HMACs go.
 [[nodiscard]] std::vector<std::uint8_t> chain_bytes(const AuditMac& chain, const LedgerReading& row);
+
+// CRC-32, of what no seal holds yet.
+[[nodiscard]] std::uint32_t checksum(std::span<const std::uint8_t> bytes);
 
 struct SealFacts {
     std::uint64_t number = 0; // 1 …

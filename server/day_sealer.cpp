@@ -18,12 +18,12 @@ DaySealer::SteadyTime DaySealer::turn(SteadyTime now, WallTime wall)
             const auto found = ledger_.unsealed(wall);
             waiting_.assign(found.begin(), found.end());
             looked_on_ = today;
+            left_some_ = false;
         }
         if (!waiting_.empty()) {
-            ledger_.seal(waiting_.front(), key_);
-            waiting_.pop_front();
+            seal_next();
             if (waiting_.empty()) {
-                if (const auto head = ledger_.head())
+                if (const auto head = ledger_.head(); head && !left_some_)
                     log::info("the ledger is sealed up to yesterday; its head: {}", text(*head));
             } else {
                 due_ = now;
@@ -35,6 +35,23 @@ DaySealer::SteadyTime DaySealer::turn(SteadyTime now, WallTime wall)
             log::error("{}; the days that are over are not sealed yet; trying again", error.what());
     }
     return due_;
+}
+
+void DaySealer::seal_next()
+{
+    const SqliteLedger::Unsealed next = waiting_.front();
+    try {
+        ledger_.seal(next, key_);
+        waiting_.pop_front();
+    } catch (const ChangedRows& changed) {
+        log::error("the ledger is damaged: {}: that meter's days are not sealed; restore a backup, or take "
+                   "it as it is: "
+                   "meter-server verify --accept-damage",
+                   changed.what());
+        left_some_ = true;
+        std::erase_if(waiting_,
+                      [&next](const auto& each) { return each.meter == next.meter; }); // in their order
+    }
 }
 
 } // namespace pulsemeter

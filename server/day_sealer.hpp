@@ -1,6 +1,6 @@
 // Seals the ledger's days when they are over (audit.hpp), one meter's day a turn, so that readings are taken in
 // between. At its first turn it seals what was left open while no server ran. A failure is told and tried again a
-// minute later. Knows no clock: the caller does. Keeps a reference to the ledger. One thread.
+// minute later; rows that are not what was stored are never sealed, and told once a day. Knows no clock: the caller does. Keeps a reference to the ledger. One thread.
 #pragma once
 
 #include "server/sqlite_ledger.hpp"
@@ -21,12 +21,15 @@ public:
     [[nodiscard]] SteadyTime turn(SteadyTime now, WallTime wall);
 
 private:
+    void seal_next();
+
     SqliteLedger& ledger_;
     AuditKey key_;
     std::deque<SqliteLedger::Unsealed> waiting_;
     std::optional<std::chrono::sys_days> looked_on_;
     SteadyTime due_ = SteadyTime::min();
     bool trouble_told_ = false;
+    bool left_some_ = false; // of those that were waiting
 };
 
 } // namespace pulsemeter

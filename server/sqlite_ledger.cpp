@@ -147,9 +147,9 @@ Notice hold(LedgerFile& file, const MeterId& meter, const row::Life& life, const
     if (rows >= SqliteLedger::most_held_per_meter)
         return Notice::repeated;
 
-    const auto query =
-        file.query("INSERT INTO held (meter, epoch, sequence, reason, first_seen, last_seen, content) "
-                   "VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)");
+    const auto query = file.query(
+        "INSERT OR REPLACE INTO held (meter, epoch, sequence, reason, first_seen, last_seen, content, "
+        "checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7)"); // replaces a damaged one
     const Plaintext content = encode(meter, UpMessage{reading});
     query->bind(1, life.meter);
     query->bind(2, reading.epoch.value);
@@ -157,6 +157,7 @@ Notice hold(LedgerFile& file, const MeterId& meter, const row::Life& life, const
     query->bind(4, static_cast<int>(reason));
     query->bind(5, row::number(now));
     query->bind(6, content.data(), static_cast<int>(content.size()));
+    query->bind(7, std::int64_t{checksum(content)});
     query->exec();
     const auto count = file.query("UPDATE meter SET refused = refused + 1 WHERE id = ?");
     count->bind(1, life.meter);

@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <stdexcept>
 
 namespace pulsemeter {
 
@@ -73,6 +74,11 @@ enum class HeldError : std::uint8_t {
 };
 [[nodiscard]] std::string_view text(HeldError error);
 
+// Rows are not what was stored, and are not to be sealed as if they were.
+struct ChangedRows : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
 class SqliteLedger : public Ledger {
 public:
     static constexpr std::uint64_t most_held_per_meter = 10'000; // and as many conflicts that were discarded
@@ -120,11 +126,16 @@ public:
         std::optional<std::int64_t> day; // nothing: rows that came late
     };
     [[nodiscard]] std::vector<Unsealed> unsealed(WallTime now); // of days that are over, in their order
-    void seal(const Unsealed& what, const AuditKey& key);       // one transaction
+    void seal(const Unsealed& what, const AuditKey& key);       // one transaction; ChangedRows
     [[nodiscard]] std::optional<AuditHead> head();
     // Without a key only an unsealed ledger is in order. `expected`: a head that was noted before.
     [[nodiscard]] LedgerAudit verify(const std::optional<AuditKey>& key,
                                      const std::optional<AuditHead>& expected = std::nullopt);
+
+    // Rows that no seal holds yet and that are not what was stored: the first one, for people.
+    [[nodiscard]] std::optional<std::string> find_change();
+    // By the operator: from now on they are, and damaged refusals are forgotten. What there was, for people.
+    std::vector<std::string> accept_damage(WallTime now);
 
     // Another file lies at its path: from then on it fails at all it is asked for.
     [[nodiscard]] bool was_replaced() const;

@@ -23,41 +23,16 @@ struct Chain {
     }
 };
 
-struct MeterLife {
-    std::int64_t id;
-    Epoch epoch;
-    EpochFacts facts;
-};
-
-std::vector<MeterLife> lives_of(LedgerFile& file, std::int64_t meter)
+void chain_day(LedgerFile& file, const MeterId& meter, const row::MeterLife& life, std::int64_t day,
+               HmacSha256& hmac, Chain& chain)
 {
-    const auto query =
-        file.query("SELECT id, epoch, imp, start, source FROM life WHERE meter = ? ORDER BY epoch");
-    query->bind(1, meter);
-    std::vector<MeterLife> lives;
-    while (query->executeStep()) {
-        lives.push_back({query->getColumn(0).getInt64(),
-                         {row::small(query->getColumn(1))},
-                         {{row::small(query->getColumn(2))},
-                          {row::natural(query->getColumn(3))},
-                          static_cast<Source>(query->getColumn(4).getInt())}});
-    }
-    return lives;
-}
-
-void chain_day(LedgerFile& file, const MeterLife& life, std::int64_t day, HmacSha256& hmac, Chain& chain)
-{
-    const auto rows =
-        file.query("SELECT r.sequence, r.facts FROM open_day d JOIN reading r ON r.life = d.life "
-                   "WHERE d.life = ?1 AND d.day = ?2 AND r.sequence BETWEEN d.first AND d.last "
-                   "AND NOT EXISTS (SELECT 1 FROM late WHERE life = ?1 AND sequence = r.sequence) "
-                   "ORDER BY r.sequence");
-    rows->bind(1, life.id);
-    rows->bind(2, day);
-    while (rows->executeStep()) {
-        const LedgerReading found = row::reading_from(file, *rows, life.epoch, life.facts);
-        if (row::day_of(found.received_at) == day)
-            chain.add(hmac, found);
+    for (const row::OpenDay& open : row::open_days_of(file, life.id)) {
+        if (open.day != day)
+            continue;
+        const row::RowSum found =
+            row::each_row(file, life, open, [&](const LedgerReading& row) { chain.add(hmac, row); });
+        if (found != open.sum)
+            throw ChangedRows(row::describe_change(meter, life, open));
     }
     const auto closed = file.query("DELETE FROM open_day WHERE life = ? AND day = ?");
     closed->bind(1, life.id);
@@ -65,15 +40,13 @@ void chain_day(LedgerFile& file, const MeterLife& life, std::int64_t day, HmacSh
     closed->exec();
 }
 
-void chain_late(LedgerFile& file, const MeterLife& life, std::uint64_t number, HmacSha256& hmac, Chain& chain)
+void chain_late(LedgerFile& file, const MeterId& meter, const row::MeterLife& life, std::uint64_t number,
+                HmacSha256& hmac, Chain& chain)
 {
-    const auto rows =
-        file.query("SELECT r.sequence, r.facts FROM late t CROSS JOIN reading r "
-                   "WHERE t.life = ? AND t.seal = 0 AND r.life = t.life AND r.sequence = t.sequence "
-                   "ORDER BY r.sequence");
-    rows->bind(1, life.id);
-    while (rows->executeStep())
-        chain.add(hmac, row::reading_from(file, *rows, life.epoch, life.facts));
+    const auto changed =
+        row::each_late_row(file, life, [&](const LedgerReading& row) { chain.add(hmac, row); });
+    if (changed)
+        throw ChangedRows(row::describe_change(meter, life, *changed));
     const auto amended = file.query("UPDATE late SET seal = ? WHERE life = ? AND seal = 0");
     amended->bind(1, row::number(number));
     amended->bind(2, life.id);
@@ -162,11 +135,11 @@ void SqliteLedger::seal(const Unsealed& what, const AuditKey& key)
 
         HmacSha256 hmac(key.bytes());
         Chain chain;
-        for (const MeterLife& life : lives_of(file, what.meter)) {
+        for (const row::MeterLife& life : row::lives_of(file, what.meter)) {
             if (what.day) {
-                chain_day(file, life, *what.day, hmac, chain);
+                chain_day(file, *meter, life, *what.day, hmac, chain);
             } else {
-                chain_late(file, life, facts.number, hmac, chain);
+                chain_late(file, *meter, life, facts.number, hmac, chain);
             }
         }
         facts.rows = chain.rows;

@@ -27,7 +27,7 @@ using FileId = std::pair<dev_t, ino_t>;
 struct NewRows {
     std::int64_t meter = 0;
     WallTime received_at{};
-    std::vector<std::int64_t> sequences;
+    std::vector<std::pair<std::int64_t, std::uint32_t>> rows; // sequence and checksum
 };
 
 // A stretch of one boot of a meter's system in which its wall clock went straight.

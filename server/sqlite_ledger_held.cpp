@@ -1,4 +1,5 @@
 #include "server/sqlite_ledger_impl.hpp"
+#include "shared/log.hpp"
 
 #include <fmt/core.h>
 
@@ -76,7 +77,8 @@ std::vector<HeldReading> SqliteLedger::held(const std::optional<MeterId>& meter)
 {
     return impl_->look([&](LedgerFile& file) {
         const auto query =
-            file.query("SELECT m.name, h.content, h.reason, h.first_seen, h.last_seen, h.repeats "
+            file.query("SELECT h.content, h.checksum, m.name, h.epoch, h.sequence, h.reason, h.first_seen, "
+                       "h.last_seen, h.repeats "
                        "FROM held h JOIN meter m ON m.id = h.meter "
                        "WHERE h.dismissed = 0 AND (?1 IS NULL OR m.name = ?1) "
                        "ORDER BY m.name, h.epoch, h.sequence");
@@ -87,13 +89,21 @@ std::vector<HeldReading> SqliteLedger::held(const std::optional<MeterId>& meter)
         }
         std::vector<HeldReading> found;
         while (query->executeStep()) {
-            const auto name = MeterId::parse(query->getColumn(0).getString());
+            const auto name = MeterId::parse(query->getColumn(2).getString());
             if (!name)
                 continue;
-            found.push_back({*name, row::decode_content(*name, query->getColumn(1)),
-                             static_cast<RefusalReason>(query->getColumn(2).getInt()),
-                             row::time(query->getColumn(3)), row::time(query->getColumn(4)),
-                             row::natural(query->getColumn(5))});
+            const HeldKey key{*name, {row::small(query->getColumn(3))}, {row::natural(query->getColumn(4))}};
+            const auto reading = row::decode_content(key, *query);
+            if (!reading) {
+                log::warning(
+                    "meter {}, epoch {} reading {}: what was refused is damaged and left out: it is held "
+                    "anew when the meter sends it again, within an hour",
+                    name->text(), key.epoch.value, key.sequence.value);
+                continue;
+            }
+            found.push_back({*name, *reading, static_cast<RefusalReason>(query->getColumn(5).getInt()),
+                             row::time(query->getColumn(6)), row::time(query->getColumn(7)),
+                             row::natural(query->getColumn(8))});
         }
         return found;
     });

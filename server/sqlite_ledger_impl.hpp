@@ -7,6 +7,7 @@
 
 #include <fmt/core.h>
 
+#include <functional>
 #include <optional>
 #include <stdexcept>
 
@@ -60,7 +61,8 @@ struct Heard {
                                             Epoch epoch, Sequence sequence);
 // A meter's new epoch, with its event.
 [[nodiscard]] Life start_epoch(LedgerFile& file, const MeterId& meter, const Reading& first, WallTime now);
-[[nodiscard]] Reading decode_content(const MeterId& meter, const SQLite::Column& content);
+// Of a row whose first columns are content and checksum. Nothing: it is damaged.
+[[nodiscard]] std::optional<Reading> decode_content(const HeldKey& key, SQLite::Statement& row);
 void insert_packed(LedgerFile& file, std::int64_t life, Sequence sequence, const PackedReading& reading);
 void insert_reading(LedgerFile& file, const Life& life, const Reading& reading, WallTime received_at,
                     Standing standing, Delivery delivery = Delivery::live);
@@ -75,6 +77,49 @@ void note_holes(LedgerFile& file, WallTime now);
 void note_open_end(LedgerFile& file, const MeterId& meter, const Life& life, Epoch epoch, WallTime now);
 // At most SqliteLedger::most_gaps_shown.
 [[nodiscard]] std::vector<Gap> find_gaps(LedgerFile& file, std::int64_t meter_key);
+// Rows that no seal holds yet: of which day of receipt (UTC) they are, and what they were when they came. Of a day that is
+// sealed already they are late, and kept one by one.
+struct RowSum { // of rows in any order
+    std::uint64_t rows = 0;
+    std::uint32_t checksums = 0; // their sum, of 32 bits
+    void add(std::uint32_t checksum)
+    {
+        ++rows;
+        checksums += checksum;
+    }
+    bool operator==(const RowSum&) const = default;
+};
+struct MeterLife {
+    std::int64_t id;
+    Epoch epoch;
+    EpochFacts facts;
+};
+struct OpenDay {
+    std::int64_t day = 0;
+    std::uint64_t first = 0; // sequences, between which the day's rows lie
+    std::uint64_t last = 0;
+    RowSum sum; // of what was stored
+};
+// Of all that a row and its epoch mean.
+[[nodiscard]] std::uint32_t sum_of(const LedgerReading& reading, const EpochFacts& epoch);
+using RowVisitor = std::function<void(const LedgerReading&)>;
+// The last day of the meter that is sealed, or one before all days.
+[[nodiscard]] std::int64_t sealed_until(LedgerFile& file, std::int64_t meter_key);
+void note_day(LedgerFile& file, std::int64_t life, std::int64_t day, const NewRows& rows);
+[[nodiscard]] std::string day_text(std::int64_t day);
+[[nodiscard]] std::vector<MeterLife> lives_of(LedgerFile& file, std::int64_t meter);
+[[nodiscard]] std::vector<OpenDay> open_days_of(LedgerFile& file, std::int64_t life);
+// By their sequences. The sum is of what is there now.
+RowSum each_row(LedgerFile& file, const MeterLife& life, const OpenDay& day, const RowVisitor& each);
+// By their sequences, those that are not amended yet. The first one that is not what was stored.
+std::optional<Sequence> each_late_row(LedgerFile& file, const MeterLife& life, const RowVisitor& each);
+[[nodiscard]] std::string describe_change(const MeterId& meter, const MeterLife& life, const OpenDay& day);
+[[nodiscard]] std::string describe_change(const MeterId& meter, const MeterLife& life, Sequence late);
+// The first one, for people.
+[[nodiscard]] std::optional<std::string> find_change(LedgerFile& file);
+// From now on what is there counts as what was stored.
+void take_as_it_is(LedgerFile& file);
+
 // What the rows that this transaction inserted mean for days and gaps: of which day they are (to be sealed as a whole, or
 // late if that is sealed already), and whether they end a gap. At its end.
 void note_new_rows(LedgerFile& file);

@@ -73,7 +73,7 @@ CREATE TABLE reading (
 ) STRICT, WITHOUT ROWID;
 )";
 
-// What layout 2 added; the whole schema is all three. `fall` is where an accepted reading made a total go down,
+// What layout 2 added; the whole schema is all four. `fall` is where an accepted reading made a total go down,
 // `open_day` between which numbers an epoch's rows of a day (of receipt, UTC) that is not sealed yet lie, `late` are
 // rows that came after their day was sealed (seal 0: not amended yet), `seal` is sqlite_ledger_audit.cpp's, and
 // `gap` begins after the last reading that a backup had, until `before`: the first one that came since (none: it may still
@@ -118,6 +118,15 @@ CREATE TABLE gap (
 CREATE TABLE restoration (
     at         INTEGER NOT NULL
 ) STRICT;
+)";
+
+// What was stored, to tell when a row that no seal holds yet is not as it came: `checksums` is the sum over the day's rows,
+// of 32 bits.
+constexpr const char* added_by_layout_4 = R"(
+ALTER TABLE open_day ADD COLUMN row_count INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE open_day ADD COLUMN checksums INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE late ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE held ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
 )";
 
 // What the new tables say of the rows that are there.
@@ -205,6 +214,24 @@ void from_layout_2(LedgerFile& file)
     file.database().exec("DROP TABLE reading_2; DROP TABLE boot_2");
 }
 
+// Whoever brings a ledger up to date believes what it finds.
+void from_layout_3(LedgerFile& file)
+{
+    file.database().exec(added_by_layout_4);
+    SQLite::Statement held(file.database(), "SELECT meter, epoch, sequence, content FROM held");
+    while (held.executeStep()) {
+        const SQLite::Column content = held.getColumn(3);
+        const auto* bytes = static_cast<const std::uint8_t*>(content.getBlob());
+        SQLite::Statement sum(file.database(),
+                              "UPDATE held SET checksum = ? WHERE meter = ? AND epoch = ? AND sequence = ?");
+        sum.bind(1, std::int64_t{checksum({bytes, static_cast<std::size_t>(content.getBytes())})});
+        for (const int column : {0, 1, 2})
+            sum.bind(column + 2, held.getColumn(column).getInt64());
+        sum.exec();
+    }
+    row::take_as_it_is(file);
+}
+
 } // namespace
 
 bool is_empty(SQLite::Database& database)
@@ -230,6 +257,7 @@ void make_tables(SQLite::Database& database)
     database.exec(schema);
     database.exec(added_by_layout_3);
     database.exec(added_by_layout_2);
+    database.exec(added_by_layout_4);
     database.exec(
         fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}", application_id, newest));
     transaction.commit();
@@ -246,7 +274,9 @@ void bring_up_to_date(LedgerFile& file)
         database.exec(added_by_layout_2);
         database.exec(from_layout_1);
     }
-    from_layout_2(file);
+    if (from <= 2)
+        from_layout_2(file);
+    from_layout_3(file);
     database.exec(fmt::format("PRAGMA user_version = {}", newest));
     transaction.commit();
 }

@@ -10,7 +10,7 @@ class LedgerFile;
 
 namespace pulsemeter::layout {
 
-inline constexpr int newest = 3;
+inline constexpr int newest = 4;
 
 [[nodiscard]] bool is_empty(SQLite::Database& database);
 [[nodiscard]] bool is_ledger(SQLite::Database& database);

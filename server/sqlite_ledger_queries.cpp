@@ -171,6 +171,8 @@ std::string_view text(EventKind kind)
         return "gap";
     case EventKind::clone:
         return "clone";
+    case EventKind::damage_accepted:
+        return "damage_accepted";
     }
     return "unknown";
 }

@@ -7,14 +7,6 @@
 namespace pulsemeter::row {
 namespace {
 
-// The last day of the meter that is sealed, or one before all days.
-std::int64_t sealed_until(LedgerFile& file, std::int64_t meter_key)
-{
-    const auto query = file.query("SELECT day FROM seal WHERE meter = ? ORDER BY number DESC LIMIT 1");
-    query->bind(1, meter_key);
-    return query->executeStep() ? query->getColumn(0).getInt64() : -1;
-}
-
 void set_fall(LedgerFile& file, std::int64_t life, std::int64_t sequence, std::int64_t pulses)
 {
     if (pulses <= 0) {
@@ -28,27 +20,6 @@ void set_fall(LedgerFile& file, std::int64_t life, std::int64_t sequence, std::i
     query->bind(1, life);
     query->bind(2, sequence);
     query->bind(3, pulses);
-    query->exec();
-}
-
-void note_day(LedgerFile& file, std::int64_t life, std::int64_t day, const NewRows& rows)
-{
-    if (day <= sealed_until(file, rows.meter)) {
-        for (const std::int64_t sequence : rows.sequences) {
-            const auto query = file.query("INSERT INTO late (life, sequence) VALUES (?, ?)");
-            query->bind(1, life);
-            query->bind(2, sequence);
-            query->exec();
-        }
-        return;
-    }
-    const auto [first, last] = std::minmax_element(rows.sequences.begin(), rows.sequences.end());
-    const auto query = file.query("INSERT INTO open_day (life, day, first, last) VALUES (?1, ?2, ?3, ?4) "
-                                  "ON CONFLICT DO UPDATE SET first = min(first, ?3), last = max(last, ?4)");
-    query->bind(1, life);
-    query->bind(2, day);
-    query->bind(3, *first);
-    query->bind(4, *last);
     query->exec();
 }
 

@@ -150,25 +150,35 @@ std::optional<SameKey> find_same(LedgerFile& file, const Life& life, Sequence se
 std::optional<Held> find_held(LedgerFile& file, const MeterId& meter, std::int64_t meter_key, Epoch epoch,
                               Sequence sequence)
 {
-    const auto query = file.query("SELECT content, reason, first_seen, last_seen, dismissed FROM held "
-                                  "WHERE meter = ? AND epoch = ? AND sequence = ?");
+    const auto query =
+        file.query("SELECT content, checksum, reason, first_seen, last_seen, dismissed FROM held "
+                   "WHERE meter = ? AND epoch = ? AND sequence = ?");
     query->bind(1, meter_key);
     query->bind(2, epoch.value);
     query->bind(3, number(sequence.value));
     if (!query->executeStep())
         return std::nullopt;
-    return Held{decode_content(meter, query->getColumn(0)),
-                static_cast<RefusalReason>(query->getColumn(1).getInt()), time(query->getColumn(2)),
-                time(query->getColumn(3)), query->getColumn(4).getInt() != 0};
+    const auto reading = decode_content({meter, epoch, sequence}, *query);
+    if (!reading)
+        return std::nullopt;
+    return Held{*reading, static_cast<RefusalReason>(query->getColumn(2).getInt()), time(query->getColumn(3)),
+                time(query->getColumn(4)), query->getColumn(5).getInt() != 0};
 }
 
-Reading decode_content(const MeterId& meter, const SQLite::Column& content)
+std::optional<Reading> decode_content(const HeldKey& key, SQLite::Statement& row)
 {
-    const auto bytes = bytes_of<Plaintext>(content);
-    const auto message = decode_up(meter, bytes);
-    if (!message || !std::holds_alternative<Reading>(*message))
-        throw SQLite::Exception("a held reading that is none", SQLITE_CORRUPT);
-    return std::get<Reading>(*message);
+    const SQLite::Column content = row.getColumn(0);
+    Plaintext bytes{};
+    if (content.getBytes() != static_cast<int>(bytes.size()))
+        return std::nullopt;
+    std::memcpy(bytes.data(), content.getBlob(), bytes.size());
+    const auto message = decode_up(key.meter, bytes);
+    if (!message || !std::holds_alternative<Reading>(*message) ||
+        row.getColumn(1).getInt64() != std::int64_t{checksum(bytes)})
+        return std::nullopt;
+    const auto& reading = std::get<Reading>(*message);
+    const bool is_there = reading.epoch == key.epoch && reading.sequence == key.sequence;
+    return is_there ? std::optional(reading) : std::nullopt;
 }
 
 void insert_packed(LedgerFile& file, std::int64_t life, Sequence sequence, const PackedReading& reading)
@@ -199,8 +209,11 @@ void insert_reading(LedgerFile& file, const Life& life, const Reading& reading, 
                    .quality = reading.quality,
                    .events = reading.events,
                    .power = reading.power});
+    LedgerReading stored{reading, received_at, standing, delivery};
+    stored.reading.constant = life.facts.constant; // as it will be read: they are the epoch's
+    stored.reading.start = life.facts.start;
     file.new_rows.try_emplace({life.id, day_of(received_at)}, NewRows{life.meter, received_at, {}})
-        .first->second.sequences.push_back(number(reading.sequence.value));
+        .first->second.rows.emplace_back(number(reading.sequence.value), sum_of(stored, life.facts));
 }
 
 void delete_held(LedgerFile& file, std::int64_t meter_key, Epoch epoch, Sequence sequence)

@@ -25,19 +25,11 @@ struct Seal {
     std::string last_row = "the beginning";
 };
 
-std::string day_text(std::int64_t day)
-{
-    if (day < 0 || day > 2'932'896) // 9999-12-31
-        return fmt::format("day {}", day);
-    const std::chrono::year_month_day date{std::chrono::sys_days{std::chrono::days{day}}};
-    return fmt::format("{:04}-{:02}-{:02}", static_cast<int>(date.year()),
-                       static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()));
-}
-
 std::string name(const Seal& seal)
 {
     return fmt::format("seal {} ({} {})", seal.facts.number,
-                       seal.facts.kind == SealKind::day ? "of" : "amending until", day_text(seal.facts.day));
+                       seal.facts.kind == SealKind::day ? "of" : "amending until",
+                       row::day_text(seal.facts.day));
 }
 
 std::string name(const MeterId& meter, const Reading& reading)
@@ -66,6 +58,8 @@ public:
             read_seals();
             for (const auto& [meter, id] : meters())
                 audit.meters.push_back(verify_meter(meter, id));
+            if (const auto change = row::find_change(file_))
+                throw Fault{*change};
             verify_seals();
             if (!seals_.empty())
                 audit.head = AuditHead{seals_.size(), seals_.back().mac};
@@ -200,7 +194,7 @@ private:
             if (number == 0 && until != sealed_until_.end() && day <= until->second) {
                 throw Fault{
                     fmt::format("{} is of a day ({}) that no seal holds, before others that are sealed",
-                                name(audit.meter, row.reading), day_text(day))};
+                                name(audit.meter, row.reading), row::day_text(day))};
             }
         }
         if (number == 0) {

@@ -3,6 +3,7 @@
 #include "server/keystore.hpp"
 #include "server/sqlite_ledger.hpp"
 #include "shared/files.hpp"
+#include "shared/log.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
@@ -54,7 +55,11 @@ ExitCode backup(const BackupOptions& options)
         std::filesystem::remove_all(options.out, ignored); // it was made here, a moment ago
         throw;
     }
-    const auto head = SqliteLedger(copied.ledger(), LedgerAccess::read).head();
+    SqliteLedger ledger(copied.ledger(), LedgerAccess::read);
+    if (const auto change = ledger.find_change())
+        log::warning("the ledger is damaged, and so is its copy ({}): keep the backups that you have",
+                     *change);
+    const auto head = ledger.head();
     print(fmt::format("{} holds the ledger, the keys and the settings. Note its head elsewhere: {}\n",
                       options.out.string(), head ? text(*head) : "none yet, no day is sealed"));
     return ExitCode::done;

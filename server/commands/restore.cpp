@@ -34,12 +34,12 @@ void check(const DataFolder& backup)
     (void)SqliteLedger(backup.ledger(), LedgerAccess::copy);
 }
 
-// Of the seals, if the password is there.
+// Of the seals too, if the password is there.
 std::optional<std::string> find_fault(SqliteLedger& ledger, const DataFolder& backup,
                                       const std::optional<std::filesystem::path>& password_file)
 {
     if (!password_file)
-        return std::nullopt;
+        return ledger.find_change();
     const crypto::SecretText password = obtain_password(password_file);
     return ledger.verify(Keystore::open(backup.keystore(), password.text()).existing_audit_key()).fault;
 }

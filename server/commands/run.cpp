@@ -102,6 +102,17 @@ struct Running {
     ServiceManager& service;
 };
 
+// What is not what a meter has sent is neither built on nor priced.
+void refuse_damage(const DataFolder& folder, SqliteLedger& ledger)
+{
+    if (const auto change = ledger.find_change()) {
+        throw UsageError(
+            fmt::format("the ledger {} is damaged ({}): restore it from a backup, or take it as it is: "
+                        "meter-server verify --accept-damage",
+                        folder.ledger().string(), *change));
+    }
+}
+
 enum class End : std::uint8_t { stopped, restored };
 
 End serve(const Running& running)
@@ -111,6 +122,7 @@ End serve(const Running& running)
     ServiceManager& service = running.service;
     // First, since a restore that comes later shows in it.
     SqliteLedger ledger(folder.ledger(), LedgerAccess::write);
+    refuse_damage(folder, ledger);
     const ServerSettings settings = read_server_settings(folder.settings());
     Keystore keystore = Keystore::open(folder.keystore(), running.password.text());
     PahoMessageBus bus(settings.broker, random_client_id(), random_number(), [&loop] { loop.wake(); });

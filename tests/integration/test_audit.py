@@ -31,6 +31,7 @@ class Audit(Case):
             ledger.execute("UPDATE reading SET facts = shift(facts, ?) WHERE sequence BETWEEN "
                            "(SELECT min(first) FROM open_day) AND (SELECT max(last) FROM open_day)", (-DAY,))
             ledger.execute("UPDATE open_day SET day = day - 1")
+        self.verify("--accept-damage")
 
     def verify(self, *arguments, server=None):
         return (server or self.server_).command("verify", *arguments, password=True)
@@ -62,6 +63,33 @@ class Audit(Case):
             ledger.execute("UPDATE reading SET facts = change_total(facts, -1) WHERE sequence = 7")
             ledger.execute("DELETE FROM seal")
         self.assert_refused(self.verify("--expect", head), 1, "there are 0 seals")
+
+    def test_P3_a_damaged_reading_of_today_is_refused_named_and_accepted_only_by_the_operator(self):
+        self.server_.run()
+        self.peer.hello()
+        self.send(range(1, 11))
+        with ledger_rows.connect(self.server_.data) as ledger:  # beside the running server
+            ledger.execute("UPDATE reading SET facts = change_total(facts, 1) WHERE sequence = 7")
+        named = (r"meter hall, epoch 1: of the readings 1 to 10 that came on \d{4}-\d\d-\d\d, at least one is not as it "
+                 "was stored")
+        self.assertRegex(self.assert_refused(self.verify(), 1, "meter hall"), named)
+        backup = self.folder / "backup"
+        self.assertRegex(self.server_.command("backup", "--out", backup, check=True).stderr, "so is its copy .*" + named)
+        self.assert_refused(self.server_.command("restore", "--from", backup), 2, "take another backup")
+        self.server_.process.stop()
+
+        refused = self.server_.run(connected=False)
+        self.assertEqual(refused.wait_exit(), 2)
+        self.assertRegex(refused.err(), named + r".*: restore it from a backup, or .* meter-server verify --accept-damage")
+        self.assertEqual(self.server_.status()["sequence"], 10)
+
+        done = self.verify("--accept-damage")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, named + ": taken as it is\nhall: 0 readings sealed, 10 not yet")
+        self.assertIn("nothing to accept", self.verify("--accept-damage").stdout)
+        self.server_.run()
+        self.peer.hello()
+        self.send([11])
 
     def test_a_backup_beside_a_running_server_is_restored_and_the_next_readings_heal(self):
         self.seal_yesterday()

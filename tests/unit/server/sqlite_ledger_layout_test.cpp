@@ -41,7 +41,16 @@ void fill(SqliteLedger& ledger)
         ledger.seal(what, key);
 }
 
-// Lays a copy of the ledger's rows out as layout 2 had them: a column a fact.
+// Lays a copy out as layout 3 had it: without what was stored of a row that no seal holds.
+void forget_checksums(const std::filesystem::path& copy)
+{
+    SQLite::Database(copy.string(), SQLite::OPEN_READWRITE)
+        .exec("ALTER TABLE open_day DROP COLUMN row_count; ALTER TABLE open_day DROP COLUMN checksums; "
+              "ALTER TABLE late DROP COLUMN checksum; ALTER TABLE held DROP COLUMN checksum; "
+              "PRAGMA user_version = 3");
+}
+
+// … and the ledger's rows as layout 2 had them: a column a fact.
 void unpack_rows(SqliteLedger& ledger, const std::filesystem::path& copy)
 {
     SQLite::Database file(copy.string(), SQLite::OPEN_READWRITE);
@@ -97,6 +106,9 @@ protected:
     {
         fill(ledger);
         ledger.copy_to(copy);
+        forget_checksums(copy);
+        ledger.copy_to(layout_3);
+        forget_checksums(layout_3);
         unpack_rows(ledger, copy);
     }
 
@@ -120,7 +132,8 @@ protected:
     void run(const char* sql) const { SQLite::Database(copy.string(), SQLite::OPEN_READWRITE).exec(sql); }
 
     TemporaryFolder folder;
-    std::filesystem::path copy = folder.path() / "old.sqlite";
+    std::filesystem::path copy = folder.path() / "old.sqlite"; // of layout 2
+    std::filesystem::path layout_3 = folder.path() / "layout-3.sqlite";
     SqliteLedger ledger{folder.ledger(), LedgerAccess::create};
 };
 
@@ -191,6 +204,19 @@ BOOST_FIXTURE_TEST_CASE(an_older_one_can_be_copied_as_it_is_and_the_copy_be_brou
     BOOST_CHECK_THROW(SqliteLedger(copy, LedgerAccess::read), UsageError);
     run("PRAGMA user_version = 99");
     BOOST_CHECK_THROW(SqliteLedger(copy, LedgerAccess::copy), UsageError);
+}
+
+BOOST_FIXTURE_TEST_CASE(P3_layout_3_is_watched_from_then_on, Older)
+{
+    for (const auto& path : {layout_3, copy}) {
+        SqliteLedger updated(path, LedgerAccess::write);
+        check_all_is_there(updated);
+        BOOST_TEST(updated.find_change().value_or("") == "");
+        BOOST_TEST(updated.verify(key, ledger.head()).fault.value_or("") == "");
+        SQLite::Database(path.string(), SQLite::OPEN_READWRITE)
+            .exec("DELETE FROM reading WHERE sequence = (SELECT max(first) FROM open_day)");
+        BOOST_TEST(updated.find_change().value_or("") != "");
+    }
 }
 
 BOOST_FIXTURE_TEST_CASE(layout_1_gets_what_layout_2_added_too, Older)
