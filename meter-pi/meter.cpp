@@ -13,6 +13,7 @@ namespace pulsemeter {
 
 namespace {
 
+constexpr std::chrono::hours contest_shown{1};
 constexpr std::chrono::seconds clock_step{2}; // more than an NTP daemon slews between two readings
 constexpr std::chrono::minutes complain_every{1};
 
@@ -91,6 +92,11 @@ void Meter::take_in_bus_events(SteadyTime now)
         } else if (const auto* loss = std::get_if<Disconnected>(&event)) {
             if (std::exchange(connected_, false))
                 told_of_broker_.reset();
+            if (loss->loss == Loss::client_id_contested) {
+                events_ |= bit(MeterEvent::client_id_contested);
+                contested_until_ = now + contest_shown;
+                told_of_broker_.reset();
+            }
             if (is_due(told_of_broker_, now))
                 log::warning("{}; readings are kept and sent later", loss->reason);
             uplink_.disconnected();
@@ -183,7 +189,7 @@ void Meter::take_reading(SteadyTime now)
     const Tally tally = parts_.tally();
     const ReadingFacts at = parts_.facts(); // once: a commit may take long, and a total belongs to its time
     register_.count(tally.pulses, tally.quality);
-    condition_ = condition_of(tally);
+    condition_ = condition_of(tally, now);
     try {
         if (!register_.greeted()) {
             save_total();
@@ -327,12 +333,13 @@ void Meter::send_messages(SteadyTime now)
     }
 }
 
-std::string Meter::condition_of(const Tally& tally) const
+std::string Meter::condition_of(const Tally& tally, SteadyTime now) const
 {
     std::string words =
         tally.sensor_trouble.empty() ? "sensor ok" : "sensor missing: " + tally.sensor_trouble;
     words += connected_ ? "; connected" : "; not connected";
     words += register_.greeted() ? "" : "; waiting for the server's greeting";
+    words += now < contested_until_ ? "; another program may use this meter's client id" : "";
     return words;
 }
 

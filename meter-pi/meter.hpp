@@ -70,7 +70,7 @@ private:
     void feed_uplink(SteadyTime now);
     void send_messages(SteadyTime now);
     void trouble(const std::string& what, SteadyTime now);
-    [[nodiscard]] std::string condition_of(const Tally& tally) const;
+    [[nodiscard]] std::string condition_of(const Tally& tally, SteadyTime now) const;
     [[nodiscard]] ReadingFacts facts(const Tally& tally, ReadingFacts facts);
 
     MeterId id_;
@@ -94,6 +94,7 @@ private:
     std::optional<std::chrono::milliseconds> clock_offset_; // wall time less uptime, to notice a step
     std::optional<SteadyTime> told_of_disk_;
     std::optional<SteadyTime> told_of_broker_;
+    SteadyTime contested_until_ = SteadyTime::min(); // as the condition shows it
     std::optional<SteadyTime> next_reading_;
 };
 

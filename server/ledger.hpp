@@ -40,6 +40,8 @@ enum class EventKind : std::uint8_t {
     gap = 12,             // readings that were lost with what a backup does not have
     clone = 13,           // a copy of the meter's disk was put back, or runs beside it
     damage_accepted = 14, // by the operator
+    client_id_contested =
+        15, // a meter, or this server (no meter), tells that another program has its client id
 };
 [[nodiscard]] std::string_view text(EventKind kind); // "epoch_started", for machines
 

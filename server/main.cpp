@@ -27,6 +27,7 @@ ExitCode main_of_server(int argc, char** argv)
     add_run(program, action);
     add_status(program, action);
     add_readings(program, action);
+    add_events(program, action);
     add_held(program, action);
     add_verify(program, action);
     add_backup(program, action);

@@ -74,7 +74,7 @@ Json watts_json(const std::optional<Milliwatts>& power)
 
 std::vector<std::string> event_names(std::uint32_t events)
 {
-    static constexpr std::array<std::pair<MeterEvent, std::string_view>, 11> names{{
+    static constexpr std::array<std::pair<MeterEvent, std::string_view>, 12> names{{
         {MeterEvent::started, "started"},
         {MeterEvent::register_recovered, "register_recovered"},
         {MeterEvent::server_was_ahead, "server_was_ahead"},
@@ -86,6 +86,7 @@ std::vector<std::string> event_names(std::uint32_t events)
         {MeterEvent::register_set, "register_set"},
         {MeterEvent::meter_swapped, "meter_swapped"},
         {MeterEvent::constant_changed, "constant_changed"},
+        {MeterEvent::client_id_contested, "client_id_contested"},
     }};
     std::vector<std::string> found;
     for (const auto& [event, name] : names) {
@@ -154,6 +155,14 @@ Json meter_json(const MeterStatus& meter, const Tariff& tariff, WallTime now)
                                 {"last", gap.last ? Json(gap.last->value) : Json(nullptr)}});
     }
     return json;
+}
+
+Json as_json(const LedgerEvent& event)
+{
+    return {{"at", utc_text(event.at)},
+            {"kind", text(event.kind)},
+            {"meter", event.meter ? Json(event.meter->text()) : Json(nullptr)},
+            {"detail", event.detail}};
 }
 
 std::string state_words(const MeterStatus& meter, WallTime now)
@@ -256,12 +265,41 @@ std::string status_table(std::span<const MeterStatus> meters, const Tariff& tari
     return table.text();
 }
 
-std::string status_json(std::span<const MeterStatus> meters, const Tariff& tariff, WallTime now)
+std::string status_json(std::span<const MeterStatus> meters, std::span<const LedgerAlarm> alarms,
+                        const Tariff& tariff, WallTime now)
 {
     Json rows = Json::array();
     for (const MeterStatus& meter : meters)
         rows.push_back(meter_json(meter, tariff, now));
-    return Json{{"meters", std::move(rows)}}.dump() + "\n";
+    Json told = Json::array();
+    for (const auto& [newest, times] : alarms) {
+        told.push_back(as_json(newest));
+        told.back()["times"] = times;
+    }
+    return Json{{"meters", std::move(rows)}, {"alarms", std::move(told)}}.dump() + "\n";
+}
+
+std::string alarms_text(std::span<const LedgerAlarm> alarms)
+{
+    std::string lines;
+    for (const auto& [newest, times] : alarms) {
+        lines +=
+            fmt::format("alarm {}  {}  {}: {}{}\n", local_text(newest.at),
+                        newest.meter ? newest.meter->text() : "this server", text(newest.kind), newest.detail,
+                        times > 1 ? fmt::format(" ({} times in {} days)", times, alarms_shown.count()) : "");
+    }
+    return lines;
+}
+
+std::string event_row(const LedgerEvent& event)
+{
+    return fmt::format("{}  {:<12}  {:<19}  {}", local_text(event.at),
+                       event.meter ? event.meter->text() : "-", text(event.kind), event.detail);
+}
+
+std::string event_json(const LedgerEvent& event)
+{
+    return Json(as_json(event)).dump();
 }
 
 std::string reading_row(const LedgerReading& row)

@@ -37,8 +37,16 @@ struct MeterStatus {
 };
 [[nodiscard]] std::string status_table(std::span<const MeterStatus> meters, const Tariff& tariff,
                                        WallTime now);
-[[nodiscard]] std::string status_json(std::span<const MeterStatus> meters, const Tariff& tariff,
+[[nodiscard]] std::string status_json(std::span<const MeterStatus> meters,
+                                      std::span<const LedgerAlarm> alarms, const Tariff& tariff,
                                       WallTime now);
+// A line each, nothing without any: what status shows of alarms_shown.
+[[nodiscard]] std::string alarms_text(std::span<const LedgerAlarm> alarms);
+inline constexpr std::chrono::days alarms_shown{7};
+
+// Without the end of its line.
+[[nodiscard]] std::string event_row(const LedgerEvent& event);
+[[nodiscard]] std::string event_json(const LedgerEvent& event);
 
 // One reading of a listing, without the end of its line.
 [[nodiscard]] std::string reading_row(const LedgerReading& row);

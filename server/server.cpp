@@ -44,7 +44,7 @@ Server::SteadyTime Server::turn(SteadyTime now, WallTime wall)
     if (now >= meters_due_)
         look_for_meters(now);
     SteadyTime due = std::min(parts_.bus.tick(now), meters_due_);
-    take_events(now);
+    take_events(now, wall);
     const auto work_is_due = [this] {
         return waiting_.empty() ? classic_.next_deadline() : SteadyTime::min();
     };
@@ -92,14 +92,14 @@ void Server::serve(const ServedMeter& meter, SteadyTime now)
     }
 }
 
-void Server::take_events(SteadyTime now)
+void Server::take_events(SteadyTime now, WallTime wall)
 {
     for (BusEvent& event : parts_.bus.take()) {
         if (auto* message = std::get_if<Received>(&event)) {
             if (waiting_.size() < parts_.most.waiting)
                 waiting_.push_back(std::move(*message));
         } else if (const auto* loss = std::get_if<Disconnected>(&event)) {
-            tell_disconnected(loss->reason, now);
+            tell_disconnected(*loss, now, wall);
         } else if (const auto* denied = std::get_if<PublishDenied>(&event)) {
             log::warning("{}", denied->reason);
         } else if (const auto* unheard = std::get_if<SubscribeDenied>(&event)) {
@@ -119,16 +119,28 @@ void Server::tell_connected(SteadyTime now)
         log::info("connected to {}", broker_);
 }
 
-void Server::tell_disconnected(const std::string& reason, SteadyTime now)
+void Server::tell_disconnected(const Disconnected& loss, SteadyTime now, WallTime wall)
 {
     connected_ = false;
     classic_.disconnected();
     outgoing_.clear(); // whoever still wants an answer asks again
-    if (now < next_loss_told_)
+    const bool contested = loss.loss == Loss::client_id_contested;
+    if (contested)
+        record_contest(loss.reason, wall);
+    if (now < next_loss_told_ && !contested)
         return;
     next_loss_told_ = now + trouble_told_every;
-    log::warning("{}; trying again", reason);
+    log::warning("{}; trying again", loss.reason);
     connection_told_ = false;
+}
+
+void Server::record_contest(const std::string& reason, WallTime wall)
+{
+    try {
+        parts_.ledger.record({wall, EventKind::client_id_contested, std::nullopt, reason});
+    } catch (const std::exception& error) {
+        log::error("{}; this alarm is not kept", error.what());
+    }
 }
 
 void Server::handle_waiting(SteadyTime now, WallTime wall)

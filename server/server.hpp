@@ -66,9 +66,10 @@ public:
 private:
     void look_for_meters(SteadyTime now);
     void serve(const ServedMeter& meter, SteadyTime now);
-    void take_events(SteadyTime now);
+    void take_events(SteadyTime now, WallTime wall);
     void tell_connected(SteadyTime now);
-    void tell_disconnected(const std::string& reason, SteadyTime now);
+    void tell_disconnected(const Disconnected& loss, SteadyTime now, WallTime wall);
+    void record_contest(const std::string& reason, WallTime wall);
     void handle_waiting(SteadyTime now, WallTime wall);
     void tell(const HeadEndResult& result, std::span<const Received> handled, WallTime wall);
     void publish();

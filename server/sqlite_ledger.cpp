@@ -242,6 +242,19 @@ std::optional<LedgerEvent> note_clone(LedgerFile& file, const MeterId& meter, co
     return event;
 }
 
+// Of an accepted reading.
+std::optional<LedgerEvent> note_alarms(LedgerFile& file, const MeterId& meter, const row::Life& life,
+                                       const Reading& reading, WallTime now)
+{
+    auto alarm = note_clone(file, meter, life, reading, now);
+    if ((reading.events & static_cast<std::uint32_t>(MeterEvent::client_id_contested)) == 0)
+        return alarm;
+    LedgerEvent contested{now, EventKind::client_id_contested, meter,
+                          "tells that another program may come to the broker with its client id"};
+    row::insert_event(file, contested);
+    return alarm ? alarm : std::move(contested);
+}
+
 Appended append_one(LedgerFile& file, const IncomingReading& incoming, WallTime now)
 {
     const Reading& reading = incoming.reading;
@@ -264,7 +277,7 @@ Appended append_one(LedgerFile& file, const IncomingReading& incoming, WallTime 
             row::note_falls(file, *life, reading.sequence);
         if (life->refusals == row::Refusals::some)
             settle_held(file, incoming.meter, *life, reading, now);
-        return {outcome, Notice::first_time, note_clone(file, incoming.meter, *life, reading, now)};
+        return {outcome, Notice::first_time, note_alarms(file, incoming.meter, *life, reading, now)};
     }
     if (std::holds_alternative<Duplicate>(outcome))
         return {outcome};

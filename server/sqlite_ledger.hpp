@@ -74,6 +74,12 @@ enum class HeldError : std::uint8_t {
 };
 [[nodiscard]] std::string_view text(HeldError error);
 
+// What ought not to be, and how often it was.
+struct LedgerAlarm {
+    LedgerEvent newest;
+    std::uint64_t times = 0;
+};
+
 // Rows are not what was stored, and are not to be sealed as if they were.
 struct ChangedRows : std::runtime_error {
     using std::runtime_error::runtime_error;
@@ -118,7 +124,10 @@ public:
     // Is told to the meter as settled, stays as a row, and never counts. A conflict is only no longer shown.
     [[nodiscard]] tl::expected<void, HeldError> discard(const HeldKey& key, WallTime now);
 
-    [[nodiscard]] std::vector<LedgerEvent> events(std::size_t most); // newest first
+    // Newest first; of one meter, or all.
+    [[nodiscard]] std::vector<LedgerEvent> events(std::size_t most,
+                                                  const std::optional<MeterId>& meter = std::nullopt);
+    [[nodiscard]] std::vector<LedgerAlarm> alarms(WallTime since); // newest first, one a meter and kind
 
     // Sealing and proving, see audit.hpp.
     struct Unsealed {

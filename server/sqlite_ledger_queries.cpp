@@ -131,6 +131,14 @@ std::optional<LedgerReading> set_by(LedgerFile& file, const row::Life& life, Epo
     return register_change(found.reading) ? std::optional(std::move(found)) : std::nullopt;
 }
 
+// Of a row whose first columns are these.
+LedgerEvent event_from(SQLite::Statement& row)
+{
+    const SQLite::Column meter = row.getColumn(2);
+    return {row::time(row.getColumn(0)), static_cast<EventKind>(row.getColumn(1).getInt()),
+            meter.isNull() ? std::nullopt : MeterId::parse(meter.getString()), row.getColumn(3).getString()};
+}
+
 } // namespace
 
 std::string_view text(Standing standing)
@@ -173,6 +181,8 @@ std::string_view text(EventKind kind)
         return "clone";
     case EventKind::damage_accepted:
         return "damage_accepted";
+    case EventKind::client_id_contested:
+        return "client_id_contested";
     }
     return "unknown";
 }
@@ -282,19 +292,40 @@ void SqliteLedger::readings(const MeterId& meter, WallTime since,
     });
 }
 
-std::vector<LedgerEvent> SqliteLedger::events(std::size_t most)
+std::vector<LedgerEvent> SqliteLedger::events(std::size_t most, const std::optional<MeterId>& meter)
 {
     return impl_->look([&](LedgerFile& file) {
-        const auto query = file.query("SELECT at, kind, meter, detail FROM event ORDER BY id DESC LIMIT ?");
+        const auto query =
+            file.query("SELECT at, kind, meter, detail FROM event WHERE ?2 IS NULL OR meter = ?2 "
+                       "ORDER BY id DESC LIMIT ?1");
         query->bind(1, row::number(std::min<std::uint64_t>(most, largest_integer)));
-        std::vector<LedgerEvent> found;
-        while (query->executeStep()) {
-            const SQLite::Column meter = query->getColumn(2);
-            found.push_back({row::time(query->getColumn(0)),
-                             static_cast<EventKind>(query->getColumn(1).getInt()),
-                             meter.isNull() ? std::nullopt : MeterId::parse(meter.getString()),
-                             query->getColumn(3).getString()});
+        if (meter) {
+            query->bind(2, meter->text());
+        } else {
+            query->bind(2);
         }
+        std::vector<LedgerEvent> found;
+        while (query->executeStep())
+            found.push_back(event_from(*query));
+        return found;
+    });
+}
+
+// What says more than that a reading is held or missing, which the meter's own state shows.
+std::vector<LedgerAlarm> SqliteLedger::alarms(WallTime since)
+{
+    static_assert(static_cast<int>(EventKind::conflict) == 3 && static_cast<int>(EventKind::held_full) == 7 &&
+                  static_cast<int>(EventKind::bad_tokens) == 8 && static_cast<int>(EventKind::clone) == 13 &&
+                  static_cast<int>(EventKind::client_id_contested) == 15);
+    return impl_->look([&](LedgerFile& file) {
+        // The other columns are those of the row that has the max (SQLite's "bare columns in an aggregate query").
+        const auto query =
+            file.query("SELECT at, kind, meter, detail, count(*), max(id) FROM event WHERE at >= ? AND "
+                       "kind IN (3, 7, 8, 13, 15) GROUP BY meter, kind ORDER BY max(id) DESC");
+        query->bind(1, row::number(since));
+        std::vector<LedgerAlarm> found;
+        while (query->executeStep())
+            found.push_back({event_from(*query), row::natural(query->getColumn(4))});
         return found;
     });
 }

@@ -16,7 +16,8 @@ struct Connected {}; // and every subscription answered, one at least granted (i
 enum class Loss : std::uint8_t {
     connection,
     all_topics_refused, // the broker took us in, and lets us hear nothing that we asked for
-    topic_not_taken     // … or ended the connection over a topic, or says that there can't be such a one
+    topic_not_taken,    // … or ended the connection over a topic, or says that there can't be such a one
+    client_id_contested // as connection: another program comes with our client id, for all we know. At most every 10 min
 };
 struct Disconnected {
     std::string reason;

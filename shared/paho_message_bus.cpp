@@ -164,9 +164,11 @@ void PahoMessageBus::Impl::handle(const Lost& lost, Time now)
     if (lost.code == 0) {
         fail(now, "connection lost", loss);
     } else if (lost.code == taken_over) {
-        fail(now, fmt::format("another client took over our client id {}: give each program a user and a "
-                              "configuration of its own",
-                              client_id));
+        fail(now,
+             fmt::format("another client took over our client id {}: give each program a user and a "
+                         "configuration of its own",
+                         client_id),
+             Loss::client_id_contested);
     } else {
         fail(now, mqtt_reason(lost.code, settings), loss);
     }

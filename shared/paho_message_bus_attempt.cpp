@@ -97,10 +97,25 @@ void PahoMessageBus::Impl::diagnose(Time now)
 
 void PahoMessageBus::Impl::fail(Time now, const std::string& reason, Loss loss)
 {
+    std::string words = reason;
     if (stage == Stage::ready)
         note_loss(now);
+    if (short_lived >= suspicious_losses && loss == Loss::connection && now >= next_rival_told) {
+        words += fmt::format(
+            ", {} times in a row soon after it was made: another program may use the client id {} "
+            "(some brokers take the user name for it): give each program a user and a "
+            "configuration of its own, and see the broker's log",
+            short_lived, client_id);
+        loss = Loss::client_id_contested;
+    }
+    if (loss == Loss::client_id_contested) {
+        if (now < next_rival_told)
+            loss = Loss::connection;
+        else
+            next_rival_told = now + rival_told_every;
+    }
     drop_connection();
-    events.emplace_back(Disconnected{fmt::format("{}: {}", settings.url.text(), reason), loss});
+    events.emplace_back(Disconnected{fmt::format("{}: {}", settings.url.text(), words), loss});
     stage = Stage::waiting;
     deadline = now + backoff.next();
 }
@@ -114,14 +129,7 @@ void PahoMessageBus::Impl::note_loss(Time now)
         short_lived = 0;
         return;
     }
-    if (++short_lived < suspicious_losses || now < next_rival_told)
-        return;
-    next_rival_told = now + rival_told_every;
-    log::warning(
-        "{}: the connection was lost {} times in a row soon after it was made: another program may use the "
-        "client id {} (some brokers take the user name for it): give each program a user and a "
-        "configuration of its own, and see the broker's log",
-        settings.url.text(), short_lived, client_id);
+    ++short_lived;
 }
 
 // Paho looks up a name under the lock that destroying a client needs: then not this thread is to wait for it.

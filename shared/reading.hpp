@@ -75,17 +75,18 @@ struct Quality {
 
 // Events since the last reading, as bits of Reading::events. Unknown bits are kept and shown as numbers.
 enum class MeterEvent : std::uint32_t {
-    started = 1U << 0,            // first reading after the program's start
-    register_recovered = 1U << 1, // no register on disk, the server's total was taken
-    server_was_ahead = 1U << 2,   // an old disk image or a clone: a new epoch was begun
-    became_measured = 1U << 3,    // first hardware pulse source after simulation
-    disk_trouble = 1U << 4,       // a reading could not be stored for a while
-    sensor_missing = 1U << 5,     // the GPIO line was gone for a while
-    outbox_thinned = 1U << 6,     // old intermediate readings were dropped
-    clock_stepped = 1U << 7,      // wall time jumped against the uptime
-    register_set = 1U << 8,       // an operator set the start value: a new epoch was begun …
-    meter_swapped = 1U << 9,      // … because another meter was put in its place
-    constant_changed = 1U << 10,  // … with another imp_per_kwh
+    started = 1U << 0,              // first reading after the program's start
+    register_recovered = 1U << 1,   // no register on disk, the server's total was taken
+    server_was_ahead = 1U << 2,     // an old disk image or a clone: a new epoch was begun
+    became_measured = 1U << 3,      // first hardware pulse source after simulation
+    disk_trouble = 1U << 4,         // a reading could not be stored for a while
+    sensor_missing = 1U << 5,       // the GPIO line was gone for a while
+    outbox_thinned = 1U << 6,       // old intermediate readings were dropped
+    clock_stepped = 1U << 7,        // wall time jumped against the uptime
+    register_set = 1U << 8,         // an operator set the start value: a new epoch was begun …
+    meter_swapped = 1U << 9,        // … because another meter was put in its place
+    constant_changed = 1U << 10,    // … with another imp_per_kwh
+    client_id_contested = 1U << 11, // another program comes with the meter's client id, for all it knows
 };
 
 // A meter's name, [a-z0-9-]{1,32}.

@@ -13,6 +13,7 @@ void add_meter_restore_total(CLI::App& parent, Action& action);
 void add_run(CLI::App& parent, Action& action);
 void add_status(CLI::App& parent, Action& action);
 void add_readings(CLI::App& parent, Action& action);
+void add_events(CLI::App& parent, Action& action);
 void add_held(CLI::App& parent, Action& action);
 void add_broker_status(CLI::App& parent, Action& action);
 void add_broker_listen(CLI::App& parent, Action& action);

@@ -33,12 +33,13 @@ ExitCode status(const StatusOptions& options)
     }
 
     const WallTime now = wall_time();
+    const auto alarms = ledger.alarms(now - report::alarms_shown);
     if (options.json) {
-        print(report::status_json(meters, settings.tariff, now));
+        print(report::status_json(meters, alarms, settings.tariff, now));
     } else if (meters.empty()) {
         print("no meter yet: meter-server meter add ID --out FILE\n");
     } else {
-        print(report::status_table(meters, settings.tariff, now));
+        print(report::status_table(meters, settings.tariff, now) + report::alarms_text(alarms));
     }
     return ExitCode::done;
 }

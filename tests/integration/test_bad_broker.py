@@ -1,5 +1,6 @@
 """Row B2: a broker that drops, repeats, reorders, replays, swaps, echoes and invents makes no false row and no false
 confirmation, and all is equal once it is honest. Row B3: who takes a program's client id, or what is retained."""
+import json
 import os
 import pathlib
 import re
@@ -107,12 +108,23 @@ class Takeover(Case):
     def test_B3_the_meters_client_id_is_taken_over_again_and_again(self):
         broker, server, meter = self.all_running(simulation_seed=7)
         self.take_over(broker, meter.process)
+        self.wait(lambda: "client id" in meter.status()["condition"], "the alarm in the meter's status")
+        self.wait(lambda: self.alarms(server), "the server's word of it")
+        self.assertEqual(self.alarms(server), [("hall", "client_id_contested", 1)])
         self.check_the_end(server, meter)
 
     def test_B3_the_servers_client_id_is_taken_over_again_and_again(self):
         broker, server, meter = self.all_running(simulation_seed=7)
         self.take_over(broker, server.process)
+        self.assertEqual(self.alarms(server), [(None, "client_id_contested", 1)])
+        self.assertRegex(server.command("status", check=True).stdout,
+                         r"\nalarm .*  this server  client_id_contested: .* another program may use the client id")
+        self.assertRegex(server.command("events", check=True).stdout, r"(?m)^\S+ \S+  -  +client_id_contested  +mqtt://")
         self.check_the_end(server, meter)
+
+    def alarms(self, server):
+        told = json.loads(server.command("status", "--json", check=True).stdout)["alarms"]
+        return [(each["meter"], each["kind"], each["times"]) for each in told]
 
     def take_over(self, broker, process):
         port = self.port_to(broker, process)

@@ -52,7 +52,7 @@ BOOST_AUTO_TEST_CASE(C5_a_set_register_is_one_event_and_no_consumption)
 
     const report::MeterStatus status{kitchen, summary};
     const auto tariff = Tariff::parse("0.39", "£");
-    const auto json = nlohmann::json::parse(report::status_json({&status, 1}, *tariff, noon));
+    const auto json = nlohmann::json::parse(report::status_json({&status, 1}, {}, *tariff, noon));
     BOOST_TEST(json.at("meters").at(0).at("register_set_at") == "2023-11-14T22:13:30.000Z");
     BOOST_TEST(report::status_table({&status, 1}, *tariff, noon).find("fresh, register set 2023-11-14") !=
                std::string::npos);

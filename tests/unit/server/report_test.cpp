@@ -46,7 +46,7 @@ report::MeterStatus status_of(const Reading& reading, std::uint64_t used)
 
 json status_json_of(const report::MeterStatus& meter, WallTime now)
 {
-    const json parsed = json::parse(report::status_json({&meter, 1}, tariff, now));
+    const json parsed = json::parse(report::status_json({&meter, 1}, {}, tariff, now));
     return parsed.at("meters").at(0);
 }
 
@@ -136,7 +136,7 @@ BOOST_AUTO_TEST_CASE(a_meter_without_readings_is_listed_and_stale)
         "id": "hall", "epoch": null, "sequence": null, "total_pulses": null, "total_kwh": null, "cost": null,
         "currency": "£", "power_w": null, "source": null, "last_reading_at": null, "last_received_at": null,
         "stale": true, "refused": 0, "held": 0})"));
-    BOOST_TEST(report::status_json({}, tariff, noon) == "{\"meters\":[]}\n");
+    BOOST_TEST(report::status_json({}, {}, tariff, noon) == "{\"meters\":[],\"alarms\":[]}\n");
 }
 
 BOOST_AUTO_TEST_CASE(three_silent_intervals_are_stale)
@@ -190,6 +190,30 @@ BOOST_AUTO_TEST_CASE(a_reading_as_json_and_csv_says_the_same)
                                            "2022-09-17T12:00:00.250Z,admitted,1,2,3,started 0x40000000");
     const auto commas = [](std::string_view text) { return std::count(text.begin(), text.end(), ','); };
     BOOST_TEST(commas(report::csv_header) == commas(report::reading_csv(row)));
+}
+
+BOOST_AUTO_TEST_CASE(alarms_are_a_line_each_and_an_event_of_their_own)
+{
+    const LedgerEvent conflict{noon, EventKind::conflict, hall,
+                               "epoch 1 reading 3 (total 4) refused: conflict"};
+    const LedgerEvent contested{noon, EventKind::client_id_contested, std::nullopt,
+                                "mqtt://b: connection lost"};
+    const std::vector<LedgerAlarm> alarms{{conflict, 3}, {contested, 1}};
+    BOOST_TEST(
+        report::alarms_text(alarms) ==
+        "alarm 2022-09-17 12:00:00  hall  conflict: epoch 1 reading 3 (total 4) refused: conflict (3 times "
+        "in 7 "
+        "days)\nalarm 2022-09-17 12:00:00  this server  client_id_contested: mqtt://b: connection lost\n");
+    BOOST_TEST(report::alarms_text({}) == "");
+    const json parsed = json::parse(report::status_json({}, alarms, tariff, noon));
+    BOOST_TEST(parsed.at("alarms") == json::parse(R"([
+        {"at": "2022-09-17T12:00:00.000Z", "kind": "conflict", "meter": "hall",
+         "detail": "epoch 1 reading 3 (total 4) refused: conflict", "times": 3},
+        {"at": "2022-09-17T12:00:00.000Z", "kind": "client_id_contested", "meter": null,
+         "detail": "mqtt://b: connection lost", "times": 1}])"));
+    BOOST_TEST(report::event_row(conflict) == "2022-09-17 12:00:00  hall          conflict             epoch "
+                                              "1 reading 3 (total 4) refused: conflict");
+    BOOST_TEST(json::parse(report::event_json(contested)).at("meter").is_null());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

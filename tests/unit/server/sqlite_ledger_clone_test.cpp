@@ -1,4 +1,5 @@
-// Row P6: what the ledger notices of two disks that come of one, and what it must not take for that.
+// Rows P6 and B3: what the ledger notices of two disks that come of one, and of two programs with one client id, and
+// what it must not take for that.
 #include "tests/unit/server/ledger_helpers.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -117,6 +118,32 @@ BOOST_FIXTURE_TEST_CASE(P6_a_meter_whose_disk_knew_less_than_the_server_is_an_al
     first.epoch = Epoch{6};
     BOOST_TEST(is_accepted(take(first).outcome));
     BOOST_TEST(alarms() == 1U);
+}
+
+BOOST_FIXTURE_TEST_CASE(B3_a_meter_that_tells_of_another_program_with_its_client_id_is_an_alarm, TwoEpochs)
+{
+    Reading telling = sample(2, 2, 0);
+    telling.events = static_cast<std::uint32_t>(MeterEvent::client_id_contested);
+    const Appended told = take(telling);
+    BOOST_TEST_REQUIRE(told.alarm.has_value());
+    BOOST_TEST((told.alarm->kind == EventKind::client_id_contested));
+    BOOST_TEST(!take(telling).alarm.has_value()); // once
+    ledger.record({noon, EventKind::client_id_contested, std::nullopt, "the server's own"});
+    ledger.record({noon - 24h, EventKind::bad_tokens, kitchen, "long ago"});
+    ledger.record({noon, EventKind::bad_tokens, kitchen, "the first"});
+    ledger.record({noon, EventKind::bad_tokens, kitchen, "the second"});
+    ledger.record({noon, EventKind::held_accepted, kitchen, "no alarm"});
+
+    const auto shown = ledger.alarms(noon - 1h);
+    BOOST_TEST_REQUIRE(shown.size() == 3U);
+    BOOST_TEST(shown[0].newest.detail == "the second");
+    BOOST_TEST(shown[0].times == 2U);
+    BOOST_TEST(shown[1].newest.detail == "the server's own");
+    BOOST_TEST(!shown[1].newest.meter.has_value());
+    BOOST_TEST((shown[2].newest.kind == EventKind::client_id_contested));
+    BOOST_TEST((shown[2].newest.meter == kitchen));
+    BOOST_TEST(ledger.events(3, kitchen).at(2).detail == "the first");
+    BOOST_TEST(ledger.events(100, meter_id("attic")).empty());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -76,6 +76,7 @@ struct Program {
                 connected = false;
                 reasons.push_back(loss->reason);
                 last_loss = loss->loss;
+                contests += loss->loss == Loss::client_id_contested ? 1 : 0;
             } else if (const auto* denied = std::get_if<SubscribeDenied>(&event)) {
                 denials.push_back(denied->reason);
             } else if (auto* message = std::get_if<Received>(&event)) {
@@ -90,6 +91,7 @@ struct Program {
     bool connected = false;
     std::vector<std::string> reasons;
     Loss last_loss = Loss::connection;
+    int contests = 0;
     std::vector<std::string> denials; // of topics, on a good connection
     std::vector<Received> received;
 };
