@@ -108,9 +108,10 @@ BOOST_AUTO_TEST_CASE(D5_a_full_outbox_is_thinned_by_whole_old_readings_and_stays
     const TemporaryFolder folder;
     SqliteMeterStore store(folder.path(), StoreAccess::own, 100);
     std::size_t thinned = 0;
-    for (std::uint64_t sequence = 1; sequence <= 1'000; ++sequence)
+    for (std::uint64_t sequence = 1; sequence <= 1'000; ++sequence) {
         thinned +=
             store.commit({.register_now = stored(sequence, sequence * 10), .reading = reading(sequence)});
+    }
     const auto rows = store.outbox({}, 1'000);
     BOOST_TEST(rows.size() <= 100U);
     BOOST_TEST(rows.size() + thinned == 1'000U);
@@ -228,9 +229,10 @@ BOOST_AUTO_TEST_CASE(P1_a_kill_at_any_instant_leaves_the_last_commit_or_a_newer_
         }
         ::close(report[1]);
         std::uint64_t durable = 0;
-        for (int i = 0; i <= round; ++i)
+        for (int i = 0; i <= round; ++i) {
             BOOST_REQUIRE(::read(report[0], &durable, sizeof durable) ==
                           static_cast<ssize_t>(sizeof durable));
+        }
         ::usleep(static_cast<useconds_t>(137 * round));
         ::kill(child, SIGKILL);
         ::waitpid(child, nullptr, 0);
@@ -266,7 +268,7 @@ BOOST_AUTO_TEST_CASE(P5_a_confirmed_reading_writes_two_pages_of_the_log)
     for (int count = 0; count < 100; ++count)
         interval(sequence++);
     constexpr std::uint64_t page_in_log = 4096 + 24;
-    BOOST_TEST(fs::file_size(log) - before == 100 * 2 * page_in_log);
+    BOOST_TEST(fs::file_size(log) - before == page_in_log * 2 * 100);
 }
 
 BOOST_AUTO_TEST_CASE(the_newest_confirmation_is_kept_also_by_stores_of_an_earlier_version)

@@ -90,6 +90,7 @@ protected:
     HeadEndResult deliver(const std::vector<std::string>& payloads, WallTime now = noon)
     {
         std::vector<Arrival> arrivals;
+        arrivals.reserve(payloads.size());
         for (const std::string& payload : payloads)
             arrivals.push_back({pi.keys.up_topic, payload, 1, false});
         return head_end.handle(arrivals, now);
@@ -97,6 +98,7 @@ protected:
     HeadEndResult deliver_readings(const std::vector<Reading>& readings)
     {
         std::vector<std::string> payloads;
+        payloads.reserve(readings.size());
         for (const Reading& reading : readings)
             payloads.push_back(pi.seal(reading));
         return deliver(payloads);
