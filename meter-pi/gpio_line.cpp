@@ -21,7 +21,7 @@ std::string held_message(std::string_view holder)
 {
     return "is in use by " +
            (holder.empty() ? std::string("the kernel or a program without a name")
-                           : "\"" + std::string(holder) + "\"") +
+                           : '"' + std::string(holder) + '"') +
            "; stop it, or wire the sensor to another line";
 }
 

@@ -1,5 +1,5 @@
-// SqliteMeterStore's inside: its tables are in sqlite_meter_store_file.cpp, what is read and written in
-// sqlite_meter_store.cpp.
+// SqliteMeterStore's inside: its tables are in sqlite_meter_store_file.cpp, a register and a reading as rows of them in
+// sqlite_meter_store_rows.cpp, what is done with these in sqlite_meter_store.cpp.
 #pragma once
 
 #include "meter-pi/sqlite_meter_store.hpp"
@@ -29,12 +29,19 @@ struct SqliteMeterStore::Impl {
     template <typename Body>
     auto run(const Body& body) -> decltype(body(*database));
 
+    static std::int64_t number(std::uint64_t value); // every value of ours is at most 2^63−1 (reading.hpp)
+    static std::uint32_t small(const SQLite::Column& column);
     static void save(SQLite::Database& db, const StoredRegister& stored,
                      const std::optional<std::string>& confirmation);
     [[nodiscard]] std::optional<StoredRegister> load(SQLite::Database& db, Source source) const;
     static void save_renewal(SQLite::Database& db, const StoredRegister& stored);
     static std::optional<Renewal> load_renewal(SQLite::Database& db, Source source);
+    static constexpr const char* columns = // of the outbox
+        "epoch, sequence, total, imp, start, measured, clock, boot, uptime, source, glitches, "
+        "missed, uncertain, events, power";
     void append(SQLite::Database& db, const Reading& reading);
+    // Of the columns, then the checksum. Nothing: it is damaged. One that a meter-pi without checksums stored has none.
+    static std::optional<Reading> reading_from(SQLite::Statement& row);
     static void note(SQLite::Database& db, const char* name, const std::string& value);
     static std::string noted(SQLite::Database& db, const char* name);
     std::size_t thin(SQLite::Database& db);

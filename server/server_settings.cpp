@@ -59,7 +59,7 @@ mqtt_version = "5"                   # "5", or "3.1.1" for a broker that knows n
 price_per_kwh = "{price}"               # in quotes, so that it is exact
 currency = "{currency}"                       # put before amounts
 )",
-                       fmt::arg("url", "\"" + broker.text() + "\""), fmt::arg("price", default_price),
+                       fmt::arg("url", '"' + broker.text() + '"'), fmt::arg("price", default_price),
                        fmt::arg("currency", default_currency));
 }
 

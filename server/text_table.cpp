@@ -36,7 +36,10 @@ std::string TextTable::text() const
         text += columns_[at].align == Align::right ? blanks + cell : cell + blanks;
         text += "  ";
     };
-    const auto end_line = [&] { text.replace(text.find_last_not_of(' ') + 1, std::string::npos, "\n"); };
+    const auto end_line = [&] {
+        text.erase(text.find_last_not_of(' ') + 1);
+        text += '\n';
+    };
     for (std::size_t at = 0; at < columns_.size(); ++at)
         add_cell(at, columns_[at].title);
     end_line();

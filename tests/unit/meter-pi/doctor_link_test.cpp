@@ -1,11 +1,9 @@
 // What `doctor` makes of the way to the broker, and of the broker's and the server's answers, told by a scripted bus.
 #include "shared/reading_codec.hpp"
+#include "tests/unit/loopback_port.hpp"
 #include "tests/unit/meter-pi/doctor_helpers.hpp"
 
 #include <boost/test/unit_test.hpp>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <functional>
 
@@ -37,35 +35,6 @@ public:
     std::vector<BusEvent> events;
     std::function<void()> answer;
     bool closed = false;
-};
-
-// Of loopback; it takes connections until it is closed.
-class Port {
-public:
-    Port() : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0))
-    {
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        socklen_t size = sizeof address;
-        auto* const general = reinterpret_cast<sockaddr*>(&address);
-        BOOST_REQUIRE(::bind(socket_, general, size) == 0 && ::listen(socket_, 8) == 0 &&
-                      ::getsockname(socket_, general, &size) == 0);
-        number_ = ntohs(address.sin_port);
-    }
-    ~Port() { close(); }
-    Port(const Port&) = delete;
-    Port& operator=(const Port&) = delete;
-    void close()
-    {
-        if (const int socket = std::exchange(socket_, -1); socket >= 0)
-            ::close(socket);
-    }
-    [[nodiscard]] std::uint16_t number() const { return number_; }
-
-private:
-    int socket_;
-    std::uint16_t number_ = 0;
 };
 
 struct World {
@@ -188,7 +157,8 @@ BOOST_AUTO_TEST_CASE(the_way_to_the_broker_is_a_name_and_a_port_that_takes_conne
     const auto found = [](const std::string& host, std::uint16_t port) {
         return by_name(doctor::network({.host = host, .port = port}));
     };
-    Port port;
+    LoopbackPort port;
+    BOOST_REQUIRE(::listen(port.socket(), 8) == 0);
     for (const std::string host : {"127.0.0.1", "localhost"}) {
         const auto there = found(host, port.number());
         BOOST_TEST(is(there.at("broker resolves"), Health::well));

@@ -2,12 +2,10 @@
 #pragma once
 
 #include "server/classic_head_end.hpp"
-#include "server/sqlite_ledger.hpp"
+#include "tests/unit/server/filling_ledger.hpp"
 #include "tests/unit/server/ledger_helpers.hpp"
 
 #include <boost/test/unit_test.hpp>
-
-#include <stdexcept>
 
 namespace pulsemeter {
 
@@ -27,20 +25,6 @@ inline std::string sealed(std::string_view plaintext, std::uint8_t key = 1)
     const std::vector<std::uint8_t> bytes(plaintext.begin(), plaintext.end());
     return crypto::Fernet(key_of(key)).seal(bytes, 1'700'000'000, crypto::random_iv());
 }
-
-// A disk that is full while `full` says so.
-class FillingLedger : public SqliteLedger {
-public:
-    FillingLedger() : SqliteLedger(":memory:", LedgerAccess::create) {}
-    ClassicAppended append_total(const MeterId& meter, Pulses total, WallTime received_at,
-                                 Delivery delivery) override
-    {
-        if (full)
-            throw std::runtime_error("ledger.sqlite: the disk is full");
-        return SqliteLedger::append_total(meter, total, received_at, delivery);
-    }
-    bool full = false;
-};
 
 struct World {
     FillingLedger ledger;

@@ -1,10 +1,10 @@
 #include "server/server.hpp"
 #include "shared/reading_codec.hpp"
+#include "tests/unit/server/filling_ledger.hpp"
 
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
-#include <stdexcept>
 #include <utility>
 
 using namespace pulsemeter;
@@ -34,26 +34,6 @@ public:
     std::vector<Received> published;
     std::vector<BusEvent> events;
     bool busy = false;
-};
-
-// A disk that is full while `full` says so.
-class FillingLedger : public SqliteLedger {
-public:
-    FillingLedger() : SqliteLedger(":memory:", LedgerAccess::create) {}
-    std::vector<Appended> append(std::span<const IncomingReading> readings, WallTime received_at) override
-    {
-        if (full)
-            throw std::runtime_error("ledger.sqlite: the disk is full");
-        return SqliteLedger::append(readings, received_at);
-    }
-    ClassicAppended append_total(const MeterId& meter, Pulses total, WallTime received_at,
-                                 Delivery delivery) override
-    {
-        if (full)
-            throw std::runtime_error("ledger.sqlite: the disk is full");
-        return SqliteLedger::append_total(meter, total, received_at, delivery);
-    }
-    bool full = false;
 };
 
 struct World {

@@ -5,9 +5,8 @@
 #include "shared/event_loop.hpp"
 #include "shared/paho_message_bus.hpp"
 #include "surroundings.hpp"
+#include "tests/unit/loopback_port.hpp"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -138,33 +137,6 @@ struct World {
     }
 
     EventLoop loop;
-};
-
-class LoopbackPort {
-public:
-    LoopbackPort() : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0))
-    {
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        socklen_t length = sizeof(address);
-        auto* generic = reinterpret_cast<sockaddr*>(&address);
-        BOOST_REQUIRE(::bind(socket_, generic, length) == 0);
-        BOOST_REQUIRE(::getsockname(socket_, generic, &length) == 0);
-        port_ = ntohs(address.sin_port);
-    }
-    ~LoopbackPort() { ::close(socket_); }
-    LoopbackPort(const LoopbackPort&) = delete;
-    LoopbackPort& operator=(const LoopbackPort&) = delete;
-    [[nodiscard]] int socket() const { return socket_; }
-    [[nodiscard]] BrokerSettings settings(MqttVersion version = MqttVersion::v5) const
-    {
-        return {{"127.0.0.1", port_}, version};
-    }
-
-private:
-    int socket_;
-    std::uint16_t port_ = 0;
 };
 
 // Answers each packet of its only client by the next of its lines, then says nothing more.
