@@ -87,9 +87,10 @@ private:
             const std::int64_t kind = query->getColumn(2).getInt64();
             if (!meter || kind < 1 || kind > 2)
                 throw Fault{fmt::format("seal {} is not as it was written", number)};
+            const AuditMac mac = row::mac(query->getColumn(6));
             Seal seal{.meter = query->getColumn(1).getInt64(),
                       .facts = {.number = number, .meter = *meter},
-                      .mac = row::mac(query->getColumn(6))};
+                      .mac = mac};
             seal.facts.kind = static_cast<SealKind>(kind);
             seal.facts.day = query->getColumn(3).getInt64();
             seal.facts.rows = row::natural(query->getColumn(4));

@@ -138,13 +138,13 @@ struct PahoConnection::Impl : mqtt::callback {
 
     struct PublishListener : mqtt::iaction_listener {
         explicit PublishListener(Impl& impl) : owner(impl) {}
-        void on_success(const mqtt::token&) override { owner.publish_ended(); }
+        void on_success(const mqtt::token& token) override { owner.publish_ended(token.get_user_context()); }
         void on_failure(const mqtt::token& token) override
         {
             const int code = failure_code(token);
             if (code > 0) // else the connection failed, which is reported as such
                 owner.inbox.push(PublishRefused{owner.number, (*token.get_topics())[0], code});
-            owner.publish_ended();
+            owner.publish_ended(token.get_user_context());
         }
         Impl& owner;
     };
@@ -179,9 +179,10 @@ struct PahoConnection::Impl : mqtt::callback {
                             message->is_retained()});
     }
 
-    void publish_ended()
+    void publish_ended(void* place)
     {
-        const int left = --outstanding;
+        const int left =
+            publishes.end(*static_cast<PublishWatch::Place*>(place), std::chrono::steady_clock::now());
         if (left == 0) {
             const std::lock_guard lock(mutex);
             all_ended.notify_all();
@@ -192,7 +193,7 @@ struct PahoConnection::Impl : mqtt::callback {
     // Who was turned away is told when half of the window is free again.
     void wake_if_there_is_room()
     {
-        if (outstanding <= window / 2 && turned_away.exchange(false))
+        if (publishes.outstanding() <= window / 2 && turned_away.exchange(false))
             inbox.wake();
     }
 
@@ -202,7 +203,7 @@ struct PahoConnection::Impl : mqtt::callback {
     mqtt::ssl_options tls; // Paho C++ 1.2 never copies the CA folder, all copies point to the one in here
     BusInbox& inbox;
     std::atomic<int> window = most_outstanding;
-    std::atomic<int> outstanding = 0;
+    PublishWatch publishes;
     std::atomic<bool> turned_away = false;
     std::mutex mutex;
     std::condition_variable all_ended;
@@ -249,27 +250,32 @@ bool PahoConnection::subscribe(const std::string& topic)
 
 bool PahoConnection::publish(const std::string& topic, std::string_view payload, Retain retain)
 {
-    if (impl_->outstanding >= impl_->window) {
+    if (impl_->publishes.outstanding() >= impl_->window) {
         impl_->turned_away = true;
         impl_->wake_if_there_is_room(); // the last one may have ended in between
         return false;
     }
-    ++impl_->outstanding;
+    PublishWatch::Place& place = impl_->publishes.begin(std::chrono::steady_clock::now());
     try {
-        impl_->client.publish(topic, payload.data(), payload.size(), 1, retain == Retain::yes, nullptr,
+        impl_->client.publish(topic, payload.data(), payload.size(), 1, retain == Retain::yes, &place,
                               impl_->publish_listener);
         return true;
     } catch (const mqtt::exception& error) {
-        --impl_->outstanding;
+        impl_->publishes.end(place, std::chrono::steady_clock::now());
         log::debug("publish: {}", error.what());
         return false;
     }
 }
 
+const PublishWatch& PahoConnection::publishes() const
+{
+    return impl_->publishes;
+}
+
 void PahoConnection::wait_for_outstanding(std::chrono::steady_clock::time_point deadline)
 {
     std::unique_lock lock(impl_->mutex);
-    impl_->all_ended.wait_until(lock, deadline, [this] { return impl_->outstanding == 0; });
+    impl_->all_ended.wait_until(lock, deadline, [this] { return impl_->publishes.outstanding() == 0; });
 }
 
 } // namespace pulsemeter

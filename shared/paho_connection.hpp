@@ -6,6 +6,7 @@
 
 #include "shared/broker_settings.hpp"
 #include "shared/bus_inbox.hpp"
+#include "shared/publish_watch.hpp"
 
 #include <chrono>
 #include <memory>
@@ -16,7 +17,7 @@ namespace pulsemeter {
 
 class PahoConnection {
 public:
-    static constexpr int most_outstanding = 512; // or what the broker allows
+    static constexpr int most_outstanding = PublishWatch::most; // or what the broker allows
 
     // `uri` as Paho takes it. With "ssl://" the host in it is the one that the certificate must be for.
     PahoConnection(ConnectionNumber number, const std::string& uri, const std::string& client_id,
@@ -30,6 +31,8 @@ public:
     [[nodiscard]] bool connect();
     [[nodiscard]] bool subscribe(const std::string& topic);
     [[nodiscard]] bool publish(const std::string& topic, std::string_view payload, Retain retain);
+
+    [[nodiscard]] const PublishWatch& publishes() const;
 
     // Until every publish was acknowledged or given up.
     void wait_for_outstanding(std::chrono::steady_clock::time_point deadline);

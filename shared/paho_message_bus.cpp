@@ -24,6 +24,7 @@ void PahoMessageBus::Impl::become_ready(Time now)
     stage = Stage::ready;
     deadline = Time::max();
     ready_since = now;
+    stuck_due = Time::max();
     events.emplace_back(Connected{});
 }
 
@@ -201,6 +202,24 @@ Time PahoMessageBus::Impl::warn_of_dropped(Time now)
     return Time::max();
 }
 
+// A broker that acknowledges nothing more, or a message that Paho has lost track of, would fill the window for ever on a
+// connection that is well otherwise.
+Time PahoMessageBus::Impl::give_up_what_is_stuck(Time now)
+{
+    if (stage != Stage::ready)
+        return Time::max();
+    if (connection->publishes().outstanding() == 0) {
+        stuck_due = Time::max();
+    } else if (now >= stuck_due || stuck_due == Time::max()) {
+        stuck_due = connection->publishes().stuck_from();
+    }
+    if (now >= stuck_due) {
+        fail(now, "the broker no longer acknowledges what is published");
+        return deadline;
+    }
+    return stuck_due;
+}
+
 PahoMessageBus::PahoMessageBus(const BrokerSettings& settings, std::string client_id, std::uint64_t seed,
                                std::function<void()> wake)
     : impl_(std::make_unique<Impl>(settings, std::move(client_id), seed, std::move(wake)))
@@ -251,8 +270,9 @@ Time PahoMessageBus::tick(Time now)
     impl_->process(now);
     if (now >= impl_->deadline)
         impl_->time_out(now);
+    const Time stuck = impl_->give_up_what_is_stuck(now);
     const Time again = impl_->try_refused_topics_again(now);
-    return std::min(again, impl_->warn_of_dropped(now));
+    return std::min({stuck, again, impl_->warn_of_dropped(now)});
 }
 
 void PahoMessageBus::close()

@@ -69,6 +69,7 @@ struct PahoMessageBus::Impl {
 
     void time_out(Time now);
     [[nodiscard]] Time warn_of_dropped(Time now);
+    [[nodiscard]] Time give_up_what_is_stuck(Time now); // answers when to look again
 
     const BrokerSettings settings;
     const std::string client_id;
@@ -90,6 +91,7 @@ struct PahoMessageBus::Impl {
     std::unique_ptr<PahoConnection> connection;
     std::size_t unacknowledged = 0; // subscriptions
     Time refused_topics_due = Time::max();
+    Time stuck_due = Time::max(); // to be looked for
 
     BusInbox::Dropped dropped; // not yet told
     Time next_warning = Time::min();

@@ -210,6 +210,50 @@ BOOST_AUTO_TEST_CASE(no_connection_without_the_answer_to_every_subscription)
     BOOST_TEST(contains(program.reasons[0], "no answer to a subscription within 10 s"), program.reasons[0]);
 }
 
+BOOST_AUTO_TEST_CASE(B2_a_broker_that_no_longer_acknowledges_is_left)
+{
+    for (const auto version : {MqttVersion::v5, MqttVersion::v3_1_1}) {
+        ScriptedBroker scripted({version == MqttVersion::v5 ? connack_5 : connack_3, "", ""});
+        World world;
+        Program program(world.loop, scripted.settings(version));
+        world.connect({&program});
+        BOOST_TEST(program.bus.publish("some/topic", "one", Retain::no));
+        BOOST_TEST(program.bus.publish("some/topic", "two", Retain::no));
+        while (!scripted.done())
+            world.run_for({&program}, milliseconds(10));
+        const auto now = steady_clock::now();
+        const auto due = program.bus.tick(now);
+        BOOST_TEST((due > now + seconds(20)));
+        BOOST_TEST((due <= now + seconds(30)));
+        program.take();
+        BOOST_TEST(program.reasons.empty());
+        program.bus.tick(due);
+        program.take();
+        BOOST_REQUIRE(program.reasons.size() == 1U);
+        BOOST_TEST(contains(program.reasons[0], "no longer acknowledges"), program.reasons[0]);
+    }
+}
+
+// As Paho may lose one from among others: the window must not shrink for ever.
+BOOST_AUTO_TEST_CASE(B1_a_message_that_is_not_acknowledged_as_others_are_is_missed)
+{
+    const auto puback = [](int id) { return bytes({0x40, 2, 0, id}); };
+    ScriptedBroker scripted({connack_5, "", puback(2), puback(3)});
+    World world;
+    Program program(world.loop, scripted.settings(MqttVersion::v5));
+    world.connect({&program});
+    for (const char* text : {"one", "two", "three"})
+        BOOST_TEST(program.bus.publish("some/topic", text, Retain::no));
+    while (!scripted.done())
+        world.run_for({&program}, milliseconds(10));
+    world.run_for({&program}, milliseconds(200)); // until the answers are taken in
+    const auto due = program.bus.tick(steady_clock::now());
+    BOOST_TEST((due <= steady_clock::now() + seconds(30))); // none was acknowledged since
+    program.bus.tick(due);
+    program.take();
+    BOOST_TEST(program.reasons.size() == 1U);
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 } // namespace

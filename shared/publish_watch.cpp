@@ -1,0 +1,36 @@
+#include "shared/publish_watch.hpp"
+
+#include <algorithm>
+
+namespace pulsemeter {
+
+PublishWatch::Place& PublishWatch::begin(SteadyTime now)
+{
+    ++outstanding_;
+    while (began_[next_] != free)
+        next_ = (next_ + 1) % began_.size();
+    began_[next_] = now.time_since_epoch().count();
+    return began_[next_];
+}
+
+int PublishWatch::end(Place& place, SteadyTime now)
+{
+    place = free;
+    last_ended_ = now.time_since_epoch().count();
+    return --outstanding_;
+}
+
+PublishWatch::SteadyTime PublishWatch::stuck_from() const
+{
+    auto oldest = SteadyTime::max().time_since_epoch().count();
+    for (const Place& each : began_) {
+        if (const auto began = each.load(); began != free)
+            oldest = std::min(oldest, began);
+    }
+    if (oldest == SteadyTime::max().time_since_epoch().count())
+        return SteadyTime::max();
+    const auto at = [](SteadyTime::rep time) { return SteadyTime(SteadyTime::duration(time)); };
+    return std::min(at(oldest) + lost_after, at(std::max(oldest, last_ended_.load())) + acknowledged_within);
+}
+
+} // namespace pulsemeter
