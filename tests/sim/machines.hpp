@@ -5,6 +5,7 @@
 
 #include "meter-pi/meter.hpp"
 #include "meter-pi/sqlite_meter_store.hpp"
+#include "server/day_sealer.hpp"
 #include "server/server.hpp"
 #include "tests/disk/lossy_disk.hpp"
 #include "tests/sim/broker.hpp"
@@ -161,6 +162,7 @@ public:
     void resolve(const HeldReading& held, Verdict verdict);
 
     [[nodiscard]] SqliteLedger& ledger();
+    void check_audit(); // seals all that is over, and proves it
     [[nodiscard]] Bus& bus() { return *bus_; }
     [[nodiscard]] bool has_bus() const { return bus_ != nullptr; }
 
@@ -177,9 +179,12 @@ private:
     std::map<std::string, std::pair<MeterId, crypto::Fernet>> readers_; // by down topic, for the witness
     Tariff tariff_ = *Tariff::parse("0.39", "£");
 
+    AuditKey audit_key_;
+
     std::unique_ptr<WitnessedLedger> ledger_;
     std::unique_ptr<Bus> bus_;
     std::unique_ptr<Server> server_;
+    std::unique_ptr<DaySealer> sealer_;
 };
 
 } // namespace pulsemeter::sim

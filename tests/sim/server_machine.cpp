@@ -61,6 +61,8 @@ void ServerMachine::start()
     try {
         ledger_ = std::make_unique<WitnessedLedger>(*this);
         witness_.ledger_opened(*ledger_);
+        if (const auto change = ledger_->find_change())
+            throw Violation{"a sound ledger is taken for a damaged one: " + *change};
     } catch (const std::exception& failure) {
         stop_program();
         if (!is_cut() && !disk_.has_failed())
@@ -80,11 +82,13 @@ void ServerMachine::start()
                                                .print = [](const std::string& /*lines*/) {},
                                                .most = most},
                                  "the world's broker", dice_.next());
+    sealer_ = std::make_unique<DaySealer>(*ledger_, audit_key_);
     due = clocks_.now;
 }
 
 void ServerMachine::stop_program()
 {
+    sealer_.reset();
     server_.reset();
     bus_.reset();
     ledger_.reset();
@@ -93,6 +97,15 @@ void ServerMachine::stop_program()
 void ServerMachine::turn()
 {
     due = server_->turn(clocks_.now, wall());
+    due = std::min(due, sealer_->turn(clocks_.now, wall()));
+}
+
+void ServerMachine::check_audit()
+{
+    for (const SqliteLedger::Unsealed& what : ledger_->unsealed(wall() + 24h))
+        ledger_->seal(what, audit_key_);
+    if (const auto fault = ledger_->verify(audit_key_).fault)
+        throw Violation{"the audit finds: " + *fault};
 }
 
 bool ServerMachine::is_within_bounds() const

@@ -85,6 +85,7 @@ void World::become_honest()
     }
     witness_.check_totals(server_->ledger());
     witness_.check_nothing_is_lost(server_->ledger());
+    server_->check_audit();
 }
 
 bool World::totals_are_equal()
