@@ -259,9 +259,10 @@ bool PahoConnection::publish(const std::string& topic, std::string_view payload,
     try {
         impl_->client.publish(topic, payload.data(), payload.size(), 1, retain == Retain::yes, &place,
                               impl_->publish_listener);
+        impl_->publishes.taken();
         return true;
     } catch (const mqtt::exception& error) {
-        impl_->publishes.end(place, std::chrono::steady_clock::now());
+        impl_->publishes.refused(place, std::chrono::steady_clock::now());
         log::debug("publish: {}", error.what());
         return false;
     }

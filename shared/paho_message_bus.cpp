@@ -208,7 +208,7 @@ Time PahoMessageBus::Impl::give_up_what_is_stuck(Time now)
 {
     if (stage != Stage::ready)
         return Time::max();
-    if (connection->publishes().outstanding() == 0) {
+    if (connection->publishes().idle()) {
         stuck_due = Time::max();
     } else if (now >= stuck_due || stuck_due == Time::max()) {
         stuck_due = connection->publishes().stuck_from();

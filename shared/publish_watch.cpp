@@ -13,6 +13,13 @@ PublishWatch::Place& PublishWatch::begin(SteadyTime now)
     return began_[next_];
 }
 
+void PublishWatch::refused(Place& place, SteadyTime now)
+{
+    place = free;
+    --outstanding_;
+    refused_since_ = std::min(refused_since_, now);
+}
+
 int PublishWatch::end(Place& place, SteadyTime now)
 {
     place = free;
@@ -27,10 +34,13 @@ PublishWatch::SteadyTime PublishWatch::stuck_from() const
         if (const auto began = each.load(); began != free)
             oldest = std::min(oldest, began);
     }
+    const auto none_taken =
+        refused_since_ == SteadyTime::max() ? SteadyTime::max() : refused_since_ + acknowledged_within;
     if (oldest == SteadyTime::max().time_since_epoch().count())
-        return SteadyTime::max();
+        return none_taken;
     const auto at = [](SteadyTime::rep time) { return SteadyTime(SteadyTime::duration(time)); };
-    return std::min(at(oldest) + lost_after, at(std::max(oldest, last_ended_.load())) + acknowledged_within);
+    return std::min({none_taken, at(oldest) + lost_after,
+                     at(std::max(oldest, last_ended_.load())) + acknowledged_within});
 }
 
 } // namespace pulsemeter

@@ -20,12 +20,16 @@ public:
 
     // While less than `most` are on their way.
     [[nodiscard]] Place& begin(SteadyTime now);
+    // It is on its way; or it could not even be handed over.
+    void taken() { refused_since_ = SteadyTime::max(); }
+    void refused(Place& place, SteadyTime now);
     // How many are left.
     int end(Place& place, SteadyTime now);
 
     [[nodiscard]] int outstanding() const { return outstanding_; }
-    // From when on one is to be given up for lost, and the connection with it: none was acknowledged for so long, or it is
-    // so old that it was lost from among others. max(): none is on its way.
+    [[nodiscard]] bool idle() const { return outstanding_ == 0 && refused_since_ == SteadyTime::max(); }
+    // From when on the connection is to be given up: none was acknowledged for so long, or none was taken, or one is so old
+    // that it was lost from among others. max(): none is on its way.
     [[nodiscard]] SteadyTime stuck_from() const;
 
 private:
@@ -35,6 +39,7 @@ private:
     std::array<Place, most> began_{};
     std::size_t next_ = 0;
     std::atomic<SteadyTime::rep> last_ended_ = free;
+    SteadyTime refused_since_ = SteadyTime::max(); // without one that was taken
 };
 
 } // namespace pulsemeter

@@ -44,6 +44,22 @@ BOOST_AUTO_TEST_CASE(B1_one_that_is_lost_from_among_others_is_missed_after_five_
     BOOST_TEST((watch.stuck_from() == start + 5min));
 }
 
+BOOST_AUTO_TEST_CASE(B1_none_that_is_even_taken_for_half_a_minute_is_the_end_too)
+{
+    PublishWatch watch;
+    watch.refused(watch.begin(start), start);
+    watch.refused(watch.begin(start + 20s), start + 20s);
+    BOOST_TEST(watch.outstanding() == 0);
+    BOOST_TEST(!watch.idle());
+    BOOST_TEST((watch.stuck_from() == start + 30s));
+    auto& taken = watch.begin(start + 25s);
+    watch.taken();
+    BOOST_TEST((watch.stuck_from() == start + 55s));
+    static_cast<void>(watch.end(taken, start + 26s));
+    BOOST_TEST(watch.idle());
+    BOOST_TEST((watch.stuck_from() == never));
+}
+
 BOOST_AUTO_TEST_CASE(there_is_a_place_for_each_of_the_most)
 {
     PublishWatch watch;
