@@ -103,6 +103,23 @@ void show_the_largest(std::vector<Gap>& gaps)
     std::sort(gaps.begin(), gaps.end());
 }
 
+// Epochs of which the ledger has nothing at all. Their numbers follow each other.
+void add_missing_epochs(LedgerFile& file, std::int64_t meter_key, std::vector<Gap>& gaps)
+{
+    const auto query =
+        file.query("SELECT epoch FROM life WHERE meter = ? AND EXISTS (SELECT 1 FROM restoration) "
+                   "ORDER BY epoch");
+    query->bind(1, meter_key);
+    std::optional<std::uint32_t> before;
+    while (query->executeStep()) {
+        const std::uint32_t epoch = row::small(query->getColumn(0));
+        for (std::uint32_t missing = before.value_or(epoch) + 1, count = 0;
+             missing < epoch && count < SqliteLedger::most_gaps_shown; ++missing, ++count)
+            gaps.push_back({{missing}, {1}, std::nullopt});
+        before = epoch;
+    }
+}
+
 } // namespace
 
 std::vector<Gap> row::find_gaps(LedgerFile& file, std::int64_t meter_key)
@@ -139,6 +156,7 @@ std::vector<Gap> row::find_gaps(LedgerFile& file, std::int64_t meter_key)
             hole_until(natural(rows->getColumn(0)));
         hole_until(end);
     }
+    add_missing_epochs(file, meter_key, found);
     show_the_largest(found);
     return found;
 }
