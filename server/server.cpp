@@ -48,19 +48,21 @@ Server::SteadyTime Server::turn(SteadyTime now, WallTime wall)
     const auto work_is_due = [this] {
         return waiting_.empty() ? classic_.next_deadline() : SteadyTime::min();
     };
-    if (now >= std::max(work_is_due(), ledger_due_))
+    publish();
+    // While the bus is busy, what arrives gathers: the next confirmations are of more readings each. One a reading would
+    // fall behind for ever where the broker takes fewer of them than readings come.
+    if (outgoing_.empty() && now >= std::max(work_is_due(), ledger_due_))
         handle_waiting(now, wall);
     publish();
 
-    due = std::min(due, std::max(work_is_due(), ledger_due_));
     if (!outgoing_.empty())
-        due = std::min(due, now + busy_bus_tried_every);
-    return due;
+        return std::min(due, now + busy_bus_tried_every);
+    return std::min(due, std::max(work_is_due(), ledger_due_));
 }
 
 std::string_view Server::condition() const
 {
-    if (!waiting_.empty())
+    if (ledger_fails_)
         return "the ledger fails: nothing is confirmed, the meters keep their readings";
     return connected_ ? "connected to the broker" : "not connected to the broker";
 }
@@ -155,6 +157,7 @@ void Server::handle_waiting(SteadyTime now, WallTime wall)
         if (std::exchange(ledger_trouble_told_, false))
             log::info("the ledger works again");
         ledger_backoff_.reset();
+        ledger_fails_ = false;
         outgoing_.insert(outgoing_.end(), std::make_move_iterator(result.outgoing.begin()),
                          std::make_move_iterator(result.outgoing.end()));
         publish(); // before anything is printed: the meters wait
@@ -167,6 +170,7 @@ void Server::handle_waiting(SteadyTime now, WallTime wall)
         }
     } catch (const std::exception& error) {
         ledger_due_ = now + ledger_backoff_.next();
+        ledger_fails_ = true;
         if (now >= next_ledger_trouble_told_) {
             log::error("{}; nothing is confirmed meanwhile, the meters keep their readings; trying again",
                        error.what());

@@ -42,7 +42,7 @@ public:
     static constexpr std::chrono::seconds meters_checked_every{1};
 
     struct Queues {
-        std::size_t waiting = 0;  // messages, while the ledger fails
+        std::size_t waiting = 0;  // messages, while the ledger fails or the bus is busy
         std::size_t outgoing = 0; // answers, while the bus is busy
     };
     static constexpr Queues usual = {.waiting = 10'000, .outgoing = 100'000};
@@ -86,6 +86,7 @@ private:
     SteadyTime next_loss_told_ = SteadyTime::min();
     Backoff ledger_backoff_;
     SteadyTime ledger_due_ = SteadyTime::min();
+    bool ledger_fails_ = false;
     bool ledger_trouble_told_ = false; // what the last line about it said
     SteadyTime next_ledger_trouble_told_ = SteadyTime::min();
 };

@@ -325,4 +325,21 @@ BOOST_FIXTURE_TEST_CASE(verbose_shows_the_envelope_of_everything_that_arrived, V
     BOOST_TEST(printed.find("\nno new reading in " + envelope) != std::string::npos, printed);
 }
 
+BOOST_FIXTURE_TEST_CASE(B1_while_the_bus_is_busy_readings_gather_and_one_confirmation_is_for_all, QuietWorld)
+{
+    bus.busy = true;
+    for (std::uint64_t sequence = 1; sequence <= 20; ++sequence) {
+        arrive(sealed(sequence, 10 * sequence));
+        (void)turn();
+    }
+    BOOST_TEST(server.condition() == "connected to the broker");
+    bus.busy = false;
+    now += 10ms;
+    (void)turn();
+    BOOST_TEST(confirmed(1));
+    BOOST_TEST(confirmed(20));
+    BOOST_TEST(bus.published.size() == 2U);
+    BOOST_TEST(lines() == 20);
+}
+
 BOOST_AUTO_TEST_SUITE_END()
