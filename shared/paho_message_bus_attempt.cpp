@@ -16,7 +16,7 @@ namespace {
 using Time = std::chrono::steady_clock::time_point;
 
 constexpr std::chrono::seconds calm_after{10}; // a broker that accepts and drops us is no reason to hurry
-constexpr int suspicious_losses = 3;           // so soon, in a row
+constexpr int suspicious_losses = 4;           // so soon, in a row
 constexpr std::chrono::minutes rival_told_every{10};
 
 bool is_tls(const BrokerSettings& settings)
