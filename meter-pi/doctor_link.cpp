@@ -92,7 +92,8 @@ private:
             heard.connected = true;
         } else if (const auto* loss = std::get_if<Disconnected>(&event)) {
             heard.loss = loss->reason;
-            heard.topics_refused = loss->loss != Loss::connection;
+            heard.topics_refused =
+                loss->loss == Loss::all_topics_refused || loss->loss == Loss::topic_not_taken;
         } else if (const auto* denied = std::get_if<PublishDenied>(&event)) {
             heard.denial = denied->reason;
         } else if (const auto* received = std::get_if<Received>(&event);

@@ -21,7 +21,7 @@ DaySealer::SteadyTime DaySealer::turn(SteadyTime now, WallTime wall)
             left_some_ = false;
         }
         if (!waiting_.empty()) {
-            seal_next();
+            seal_next(wall);
             if (waiting_.empty()) {
                 if (const auto head = ledger_.head(); head && !left_some_)
                     log::info("the ledger is sealed up to yesterday; its head: {}", text(*head));
@@ -37,20 +37,18 @@ DaySealer::SteadyTime DaySealer::turn(SteadyTime now, WallTime wall)
     return due_;
 }
 
-void DaySealer::seal_next()
+void DaySealer::seal_next(WallTime wall)
 {
     const SqliteLedger::Unsealed next = waiting_.front();
     try {
         ledger_.seal(next, key_);
         waiting_.pop_front();
     } catch (const ChangedRows& changed) {
-        log::error("the ledger is damaged: {}: that meter's days are not sealed; restore a backup, or take "
-                   "it as it is: "
-                   "meter-server verify --accept-damage",
+        log::error("the ledger is damaged: {}: they are not sealed; restore it from a backup",
                    changed.what());
+        ledger_.record({wall, EventKind::damaged, std::nullopt, changed.what()});
         left_some_ = true;
-        std::erase_if(waiting_,
-                      [&next](const auto& each) { return each.meter == next.meter; }); // in their order
+        waiting_.pop_front();
     }
 }
 

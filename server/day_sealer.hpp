@@ -21,7 +21,7 @@ public:
     [[nodiscard]] SteadyTime turn(SteadyTime now, WallTime wall);
 
 private:
-    void seal_next();
+    void seal_next(WallTime wall);
 
     SqliteLedger& ledger_;
     AuditKey key_;

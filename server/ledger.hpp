@@ -36,10 +36,10 @@ enum class EventKind : std::uint8_t {
     held_resolved = 6,  // was refused, fitted when it came again
     held_full = 7,      // refused readings of a meter are no longer kept, only refused
     bad_tokens = 8,
-    register_set = 9,     // on the meter, by its operator: a new epoch
-    gap = 12,             // readings that were lost with what a backup does not have
-    clone = 13,           // a copy of the meter's disk was put back, or runs beside it
-    damage_accepted = 14, // by the operator
+    register_set = 9, // on the meter, by its operator: a new epoch
+    gap = 12,         // readings that were lost with what a backup does not have
+    clone = 13,       // a copy of the meter's disk was put back, or runs beside it
+    damaged = 14,     // rows of this ledger are not what was stored
     client_id_contested =
         15, // a meter, or this server (no meter), tells that another program has its client id
 };

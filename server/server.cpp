@@ -14,6 +14,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto trouble_told_every = 1min;
+constexpr auto contest_recorded_every = 24h;
 constexpr auto busy_bus_tried_every = 10ms;
 
 void join(HeadEndResult& result, HeadEndResult more)
@@ -127,8 +128,10 @@ void Server::tell_disconnected(const Disconnected& loss, SteadyTime now, WallTim
     classic_.disconnected();
     outgoing_.clear(); // whoever still wants an answer asks again
     const bool contested = loss.loss == Loss::client_id_contested;
-    if (contested)
+    if (contested && now >= next_contest_recorded_) {
+        next_contest_recorded_ = now + contest_recorded_every;
         record_contest(loss.reason, wall);
+    }
     if (now < next_loss_told_ && !contested)
         return;
     next_loss_told_ = now + trouble_told_every;

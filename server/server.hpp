@@ -84,6 +84,7 @@ private:
     bool connection_told_ = false; // what the last line about it said
     SteadyTime meters_due_ = SteadyTime::min();
     SteadyTime next_loss_told_ = SteadyTime::min();
+    SteadyTime next_contest_recorded_ = SteadyTime::min();
     Backoff ledger_backoff_;
     SteadyTime ledger_due_ = SteadyTime::min();
     bool ledger_fails_ = false;

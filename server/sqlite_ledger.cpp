@@ -88,8 +88,10 @@ void settle_held(LedgerFile& file, const MeterId& meter, const row::Life& life, 
                  WallTime now)
 {
     const auto held = row::find_held(file, meter, life.meter, reading.epoch, reading.sequence);
-    if (!held)
+    if (!held) { // or damaged
+        row::delete_held(file, life.meter, reading.epoch, reading.sequence);
         return;
+    }
     const Reading& other = held->reading;
     if (other.total == reading.total && other.measured_at == reading.measured_at &&
         other.source == reading.source) {
@@ -170,6 +172,7 @@ Notice hold(LedgerFile& file, const MeterId& meter, const row::Life& life, const
     return Notice::first_time;
 }
 
+constexpr std::chrono::hours contested_once{24};
 constexpr std::chrono::minutes clocks_agree{10}; // two that are both synchronised
 
 // As far as they can be compared: within a boot by the uptime.
@@ -242,12 +245,26 @@ std::optional<LedgerEvent> note_clone(LedgerFile& file, const MeterId& meter, co
     return event;
 }
 
+// Told within the last day: whoever is the broker makes as many of these as it likes, and the other events are to stay.
+bool was_contested(LedgerFile& file, const MeterId& meter, WallTime now)
+{
+    const auto query =
+        file.query("SELECT EXISTS (SELECT 1 FROM event WHERE kind = ? AND meter = ? AND at BETWEEN ? AND ?)");
+    query->bind(1, static_cast<int>(EventKind::client_id_contested));
+    query->bind(2, meter.text());
+    query->bind(3, row::number(now - contested_once));
+    query->bind(4, row::number(now));
+    return query->executeStep() && query->getColumn(0).getInt() != 0;
+}
+
 // Of an accepted reading.
 std::optional<LedgerEvent> note_alarms(LedgerFile& file, const MeterId& meter, const row::Life& life,
                                        const Reading& reading, WallTime now)
 {
     auto alarm = note_clone(file, meter, life, reading, now);
     if ((reading.events & static_cast<std::uint32_t>(MeterEvent::client_id_contested)) == 0)
+        return alarm;
+    if (was_contested(file, meter, now))
         return alarm;
     LedgerEvent contested{now, EventKind::client_id_contested, meter,
                           "tells that another program may come to the broker with its client id"};

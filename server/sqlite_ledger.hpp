@@ -143,8 +143,6 @@ public:
 
     // Rows that no seal holds yet and that are not what was stored: the first one, for people.
     [[nodiscard]] std::optional<std::string> find_change();
-    // By the operator: from now on they are, and damaged refusals are forgotten. What there was, for people.
-    std::vector<std::string> accept_damage(WallTime now);
 
     // Another file lies at its path: from then on it fails at all it is asked for.
     [[nodiscard]] bool was_replaced() const;

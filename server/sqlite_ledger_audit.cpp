@@ -121,7 +121,7 @@ void SqliteLedger::seal(const Unsealed& what, const AuditKey& key)
     impl_->write([&](LedgerFile& file) {
         const auto meter = name_of(file, what.meter);
         if (!meter)
-            throw SQLite::Exception("an epoch of no meter", 11 /* SQLITE_CORRUPT */);
+            throw ChangedRows("there is an epoch of no meter");
         const auto all = newest_of_all(file);
         const auto own =
             newest(file, "SELECT number, mac, day FROM seal WHERE meter = ? ORDER BY number DESC LIMIT 1",
@@ -129,7 +129,7 @@ void SqliteLedger::seal(const Unsealed& what, const AuditKey& key)
         SealFacts facts{.meter = *meter};
         facts.number = all ? all->head.number + 1 : 1;
         facts.kind = what.day ? SealKind::day : SealKind::amendment;
-        facts.day = what.day.value_or(own ? own->day : 0);
+        facts.day = what.day.value_or(std::max<std::int64_t>(row::sealed_until(file, what.meter), 0));
         facts.previous_of_all = all ? all->head.mac : AuditMac{};
         facts.previous_of_meter = own ? own->head.mac : AuditMac{};
 

@@ -58,6 +58,19 @@ void dismiss(LedgerFile& file, const row::Life& life, const HeldKey& key)
     trim->exec();
 }
 
+// One that is held, but can't be told any more.
+bool forget_damaged(LedgerFile& file, const HeldKey& key, WallTime now)
+{
+    const auto meter = row::find_meter(file, key.meter);
+    if (!meter || row::find_held(file, key.meter, *meter, key.epoch, key.sequence) ||
+        row::delete_held(file, *meter, key.epoch, key.sequence) == 0)
+        return false;
+    row::insert_event(file, {now, EventKind::held_discarded, key.meter,
+                             fmt::format("epoch {} reading {}, refused, was damaged", key.epoch.value,
+                                         key.sequence.value)});
+    return true;
+}
+
 } // namespace
 
 std::string_view text(HeldError error)
@@ -133,6 +146,8 @@ tl::expected<void, HeldError> SqliteLedger::discard(const HeldKey& key, WallTime
 {
     return impl_->write([&](LedgerFile& file) -> tl::expected<void, HeldError> {
         const auto waiting = find_waiting(file, key);
+        if (!waiting && forget_damaged(file, key, now))
+            return {};
         if (!waiting)
             return tl::unexpected(HeldError::not_held);
         if (waiting->key_taken) {

@@ -68,7 +68,7 @@ void insert_reading(LedgerFile& file, const Life& life, const Reading& reading, 
                     Standing standing, Delivery delivery = Delivery::live);
 // A reading that counts is new in an epoch where totals may fall: where they do so now.
 void note_falls(LedgerFile& file, const Life& life, Sequence sequence);
-void delete_held(LedgerFile& file, std::int64_t meter_key, Epoch epoch, Sequence sequence);
+int delete_held(LedgerFile& file, std::int64_t meter_key, Epoch epoch, Sequence sequence); // how many
 void insert_event(LedgerFile& file, const LedgerEvent& event);
 
 // A ledger that was restored: the largest holes in what it has, at most most_gaps_shown a meter, are gaps.
@@ -82,6 +82,7 @@ void note_open_end(LedgerFile& file, const MeterId& meter, const Life& life, Epo
 struct RowSum { // of rows in any order
     std::uint64_t rows = 0;
     std::uint32_t checksums = 0; // their sum, of 32 bits
+    bool legible = true;         // none of them is no reading any more
     void add(std::uint32_t checksum)
     {
         ++rows;
@@ -117,8 +118,8 @@ std::optional<Sequence> each_late_row(LedgerFile& file, const MeterLife& life, c
 [[nodiscard]] std::string describe_change(const MeterId& meter, const MeterLife& life, Sequence late);
 // The first one, for people.
 [[nodiscard]] std::optional<std::string> find_change(LedgerFile& file);
-// From now on what is there counts as what was stored.
-void take_as_it_is(LedgerFile& file);
+// From now on what is there counts as what was stored. SQLITE_CORRUPT if it is no reading.
+void note_all(LedgerFile& file);
 
 // What the rows that this transaction inserted mean for days and gaps: of which day they are (to be sealed as a whole, or
 // late if that is sealed already), and whether they end a gap. At its end.

@@ -127,6 +127,7 @@ ALTER TABLE open_day ADD COLUMN row_count INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE open_day ADD COLUMN checksums INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE late ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE held ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX seal_by_day ON seal (meter, day);
 )";
 
 // What the new tables say of the rows that are there.
@@ -229,7 +230,7 @@ void from_layout_3(LedgerFile& file)
             sum.bind(column + 2, held.getColumn(column).getInt64());
         sum.exec();
     }
-    row::take_as_it_is(file);
+    row::note_all(file);
 }
 
 } // namespace

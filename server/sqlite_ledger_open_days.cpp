@@ -1,9 +1,9 @@
 #include "server/sqlite_ledger_impl.hpp"
 
 #include <fmt/core.h>
+#include <sqlite3.h>
 
 #include <algorithm>
-#include <map>
 #include <string>
 
 namespace pulsemeter {
@@ -25,9 +25,10 @@ void note_late(LedgerFile& file, std::int64_t life, const NewRows& rows)
 
 std::int64_t sealed_until(LedgerFile& file, std::int64_t meter_key)
 {
-    const auto query = file.query("SELECT day FROM seal WHERE meter = ? ORDER BY number DESC LIMIT 1");
+    const auto query = file.query("SELECT max(day) FROM seal WHERE meter = ?");
     query->bind(1, meter_key);
-    return query->executeStep() ? query->getColumn(0).getInt64() : -1;
+    query->executeStep();
+    return query->getColumn(0).isNull() ? -1 : query->getColumn(0).getInt64();
 }
 
 std::uint32_t sum_of(const LedgerReading& reading, const EpochFacts& epoch)
@@ -99,6 +100,22 @@ std::vector<OpenDay> open_days_of(LedgerFile& file, std::int64_t life)
     return days;
 }
 
+namespace {
+
+// Nothing: it is no reading any more.
+std::optional<LedgerReading> read(LedgerFile& file, SQLite::Statement& row, const MeterLife& life)
+{
+    try {
+        return reading_from(file, row, life.epoch, life.facts);
+    } catch (const SQLite::Exception& failure) {
+        if (failure.getErrorCode() != SQLITE_CORRUPT)
+            throw;
+        return std::nullopt;
+    }
+}
+
+} // namespace
+
 RowSum each_row(LedgerFile& file, const MeterLife& life, const OpenDay& day, const RowVisitor& each)
 {
     const auto rows =
@@ -111,27 +128,32 @@ RowSum each_row(LedgerFile& file, const MeterLife& life, const OpenDay& day, con
     rows->bind(3, number(day.last));
     RowSum found;
     while (rows->executeStep()) {
-        const LedgerReading reading = reading_from(file, *rows, life.epoch, life.facts);
-        if (day_of(reading.received_at) != day.day)
-            continue;
-        found.add(sum_of(reading, life.facts));
-        each(reading);
+        const auto reading = read(file, *rows, life);
+        if (!reading) {
+            found.legible = false;
+        } else if (day_of(reading->received_at) == day.day) {
+            found.add(sum_of(*reading, life.facts));
+            each(*reading);
+        }
     }
     return found;
 }
 
 std::optional<Sequence> each_late_row(LedgerFile& file, const MeterLife& life, const RowVisitor& each)
 {
-    const auto rows = file.query("SELECT r.sequence, r.facts, t.checksum FROM late t CROSS JOIN reading r "
-                                 "WHERE t.life = ? AND t.seal = 0 AND r.life = t.life AND "
-                                 "r.sequence = t.sequence ORDER BY r.sequence");
+    const auto rows = file.query("SELECT t.sequence, r.facts, t.checksum FROM late t LEFT JOIN reading r ON "
+                                 "r.life = t.life AND r.sequence = t.sequence "
+                                 "WHERE t.life = ? AND t.seal = 0 ORDER BY t.sequence");
     rows->bind(1, life.id);
     std::optional<Sequence> changed;
     while (rows->executeStep()) {
-        const LedgerReading reading = reading_from(file, *rows, life.epoch, life.facts);
-        if (!changed && rows->getColumn(2).getInt64() != std::int64_t{sum_of(reading, life.facts)})
-            changed = reading.reading.sequence;
-        each(reading);
+        const auto reading = read(file, *rows, life);
+        const bool is_as_stored =
+            reading && rows->getColumn(2).getInt64() == std::int64_t{sum_of(*reading, life.facts)};
+        if (!is_as_stored && !changed)
+            changed = Sequence{natural(rows->getColumn(0))};
+        if (reading)
+            each(*reading);
     }
     return changed;
 }
@@ -167,13 +189,6 @@ std::vector<std::pair<MeterId, std::int64_t>> meters(LedgerFile& file)
 
 void ignore(const LedgerReading&) {}
 
-struct Change {
-    MeterId meter;
-    std::int64_t meter_key;
-    row::MeterLife life;
-    std::string what;
-};
-
 // That there is a note of the day of an epoch's newest row, if no seal can hold that.
 std::optional<std::string> find_unnoted(LedgerFile& file, const MeterId& meter, std::int64_t meter_key,
                                         const row::MeterLife& life)
@@ -183,121 +198,74 @@ std::optional<std::string> find_unnoted(LedgerFile& file, const MeterId& meter, 
     query->bind(1, life.id);
     if (!query->executeStep())
         return std::nullopt;
-    const LedgerReading newest = row::reading_from(file, *query, life.epoch, life.facts);
-    const std::int64_t day = row::day_of(newest.received_at);
+    const auto newest = row::read(file, *query, life);
+    const std::int64_t day = newest ? row::day_of(newest->received_at) : 0;
     const auto days = row::open_days_of(file, life.id);
-    if (day <= row::sealed_until(file, meter_key) ||
-        std::ranges::find(days, day, &row::OpenDay::day) != days.end())
+    if (newest && (day <= row::sealed_until(file, meter_key) ||
+                   std::ranges::find(days, day, &row::OpenDay::day) != days.end()))
         return std::nullopt;
-    return row::describe_change(meter, life, newest.reading.sequence);
+    return row::describe_change(meter, life, Sequence{row::natural(query->getColumn(0))});
 }
 
-std::vector<Change> find_changes(LedgerFile& file)
+std::optional<std::string> find_change_of(LedgerFile& file, const MeterId& meter, std::int64_t meter_key,
+                                          const row::MeterLife& life)
 {
-    std::vector<Change> changes;
-    for (const auto& [meter, key] : meters(file)) {
-        for (const row::MeterLife& life : row::lives_of(file, key)) {
-            for (const row::OpenDay& day : row::open_days_of(file, life.id)) {
-                if (row::each_row(file, life, day, ignore) != day.sum)
-                    changes.push_back({meter, key, life, row::describe_change(meter, life, day)});
-            }
-            if (const auto what = find_unnoted(file, meter, key, life))
-                changes.push_back({meter, key, life, *what});
-            if (const auto late = row::each_late_row(file, life, ignore))
-                changes.push_back({meter, key, life, row::describe_change(meter, life, *late)});
-        }
+    for (const row::OpenDay& day : row::open_days_of(file, life.id)) {
+        if (row::each_row(file, life, day, ignore) != day.sum)
+            return row::describe_change(meter, life, day);
     }
-    return changes;
-}
-
-// Of all the epoch's rows that no seal holds, as they are now.
-void note_anew(LedgerFile& file, std::int64_t meter_key, const row::MeterLife& life)
-{
-    const auto forgotten =
-        file.query("DELETE FROM open_day WHERE life = ? OR life NOT IN (SELECT id FROM life)");
-    forgotten->bind(1, life.id);
-    forgotten->exec();
-    const auto late = file.query("DELETE FROM late WHERE life = ? AND seal = 0");
-    late->bind(1, life.id);
-
-    std::map<std::int64_t, NewRows> days;
-    const auto add = [&](const LedgerReading& found) {
-        NewRows& day =
-            days.try_emplace(row::day_of(found.received_at), NewRows{meter_key, {}, {}}).first->second;
-        day.rows.emplace_back(row::number(found.reading.sequence.value), row::sum_of(found, life.facts));
-    };
-    row::each_late_row(file, life, add);
-    late->exec();
-    const std::int64_t sealed = row::sealed_until(file, meter_key);
-    const auto rows = file.query("SELECT sequence, facts FROM reading r WHERE life = ?1 AND NOT EXISTS "
-                                 "(SELECT 1 FROM late WHERE life = ?1 AND sequence = r.sequence)");
-    rows->bind(1, life.id);
-    while (rows->executeStep()) {
-        const LedgerReading found = row::reading_from(file, *rows, life.epoch, life.facts);
-        if (row::day_of(found.received_at) > sealed)
-            add(found);
-    }
-    for (const auto& [day, noted] : days)
-        row::note_day(file, life.id, day, noted);
-}
-
-// What a meter still has comes again.
-void forget_damaged_refusals(LedgerFile& file, WallTime now, std::vector<std::string>& told)
-{
-    for (const auto& [meter, key] : meters(file)) {
-        std::vector<HeldKey> damaged;
-        {
-            const auto held =
-                file.query("SELECT content, checksum, epoch, sequence FROM held WHERE meter = ?");
-            held->bind(1, key);
-            while (held->executeStep()) {
-                const HeldKey found{
-                    meter, {row::small(held->getColumn(2))}, {row::natural(held->getColumn(3))}};
-                if (!row::decode_content(found, *held))
-                    damaged.push_back(found);
-            }
-        }
-        for (const HeldKey& each : damaged) {
-            row::delete_held(file, key, each.epoch, each.sequence);
-            told.push_back(
-                fmt::format("meter {}, epoch {} reading {}: what was refused is damaged: forgotten",
-                            meter.text(), each.epoch.value, each.sequence.value));
-            row::insert_event(file, {now, EventKind::damage_accepted, meter, told.back()});
-        }
-    }
+    if (const auto late = row::each_late_row(file, life, ignore))
+        return row::describe_change(meter, life, *late);
+    return find_unnoted(file, meter, meter_key, life);
 }
 
 } // namespace
 
 std::optional<std::string> row::find_change(LedgerFile& file)
 {
-    const auto changes = find_changes(file);
-    return changes.empty() ? std::nullopt : std::optional(changes.front().what);
+    if (file.database()
+            .execAndGet("SELECT EXISTS (SELECT 1 FROM life WHERE meter NOT IN (SELECT id FROM meter))")
+            .getInt() != 0)
+        return "there is an epoch of no meter";
+    for (const auto& [meter, key] : meters(file)) {
+        for (const row::MeterLife& life : row::lives_of(file, key)) {
+            if (auto change = find_change_of(file, meter, key, life))
+                return change;
+        }
+    }
+    return std::nullopt;
 }
 
-void row::take_as_it_is(LedgerFile& file)
+void row::note_all(LedgerFile& file)
 {
-    for (const Change& change : find_changes(file))
-        note_anew(file, change.meter_key, change.life);
+    for (const auto& [meter, key] : meters(file)) {
+        for (const row::MeterLife& life : row::lives_of(file, key)) {
+            for (const row::OpenDay& day : row::open_days_of(file, life.id)) {
+                const row::RowSum sum = row::each_row(file, life, day, ignore);
+                if (!sum.legible)
+                    throw SQLite::Exception(row::describe_change(meter, life, day), SQLITE_CORRUPT);
+                const auto query =
+                    file.query("UPDATE open_day SET row_count = ?, checksums = ? WHERE life = ? AND day = ?");
+                query->bind(1, row::number(sum.rows));
+                query->bind(2, std::int64_t{sum.checksums});
+                query->bind(3, life.id);
+                query->bind(4, day.day);
+                query->exec();
+            }
+            row::each_late_row(file, life, [&](const LedgerReading& late) {
+                const auto query = file.query("UPDATE late SET checksum = ? WHERE life = ? AND sequence = ?");
+                query->bind(1, std::int64_t{row::sum_of(late, life.facts)});
+                query->bind(2, life.id);
+                query->bind(3, row::number(late.reading.sequence.value));
+                query->exec();
+            });
+        }
+    }
 }
 
 std::optional<std::string> SqliteLedger::find_change()
 {
     return impl_->look([](LedgerFile& file) { return row::find_change(file); });
-}
-
-std::vector<std::string> SqliteLedger::accept_damage(WallTime now)
-{
-    return impl_->write([now](LedgerFile& file) {
-        std::vector<std::string> told;
-        for (const Change& change : find_changes(file)) {
-            note_anew(file, change.meter_key, change.life);
-            row::insert_event(file, {now, EventKind::damage_accepted, change.meter, change.what});
-            told.push_back(change.what);
-        }
-        forget_damaged_refusals(file, now, told);
-        return told;
-    });
 }
 
 } // namespace pulsemeter

@@ -179,8 +179,8 @@ std::string_view text(EventKind kind)
         return "gap";
     case EventKind::clone:
         return "clone";
-    case EventKind::damage_accepted:
-        return "damage_accepted";
+    case EventKind::damaged:
+        return "damaged";
     case EventKind::client_id_contested:
         return "client_id_contested";
     }
@@ -316,12 +316,13 @@ std::vector<LedgerAlarm> SqliteLedger::alarms(WallTime since)
 {
     static_assert(static_cast<int>(EventKind::conflict) == 3 && static_cast<int>(EventKind::held_full) == 7 &&
                   static_cast<int>(EventKind::bad_tokens) == 8 && static_cast<int>(EventKind::clone) == 13 &&
+                  static_cast<int>(EventKind::damaged) == 14 &&
                   static_cast<int>(EventKind::client_id_contested) == 15);
     return impl_->look([&](LedgerFile& file) {
         // The other columns are those of the row that has the max (SQLite's "bare columns in an aggregate query").
         const auto query =
             file.query("SELECT at, kind, meter, detail, count(*), max(id) FROM event WHERE at >= ? AND "
-                       "kind IN (3, 7, 8, 13, 15) GROUP BY meter, kind ORDER BY max(id) DESC");
+                       "kind IN (3, 7, 8, 13, 14, 15) GROUP BY meter, kind ORDER BY max(id) DESC");
         query->bind(1, row::number(since));
         std::vector<LedgerAlarm> found;
         while (query->executeStep())

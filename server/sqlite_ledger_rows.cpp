@@ -216,13 +216,13 @@ void insert_reading(LedgerFile& file, const Life& life, const Reading& reading, 
         .first->second.rows.emplace_back(number(reading.sequence.value), sum_of(stored, life.facts));
 }
 
-void delete_held(LedgerFile& file, std::int64_t meter_key, Epoch epoch, Sequence sequence)
+int delete_held(LedgerFile& file, std::int64_t meter_key, Epoch epoch, Sequence sequence)
 {
     const auto query = file.query("DELETE FROM held WHERE meter = ? AND epoch = ? AND sequence = ?");
     query->bind(1, meter_key);
     query->bind(2, epoch.value);
     query->bind(3, number(sequence.value));
-    query->exec();
+    return query->exec();
 }
 
 void insert_event(LedgerFile& file, const LedgerEvent& event)

@@ -129,6 +129,7 @@ private:
             const EpochFacts facts{{row::small(lives->getColumn(2))},
                                    {row::natural(lives->getColumn(3))},
                                    static_cast<Source>(lives->getColumn(4).getInt())};
+            open_days_ = row::open_days_of(file_, lives->getColumn(0).getInt64());
             verify_life(audit, id, lives->getColumn(0).getInt64(), epoch, facts);
         }
         for (const Seal& seal : seals_) {
@@ -192,7 +193,8 @@ private:
             const auto found = by_day_.find({meter, day});
             number = found == by_day_.end() ? 0 : found->second;
             const auto until = sealed_until_.find(meter);
-            if (number == 0 && until != sealed_until_.end() && day <= until->second) {
+            const bool is_open = std::ranges::find(open_days_, day, &row::OpenDay::day) != open_days_.end();
+            if (number == 0 && !is_open && until != sealed_until_.end() && day <= until->second) {
                 throw Fault{
                     fmt::format("{} is of a day ({}) that no seal holds, before others that are sealed",
                                 name(audit.meter, row.reading), row::day_text(day))};
@@ -256,6 +258,7 @@ private:
     std::vector<Seal> seals_;                                               // number 1 first
     std::map<std::pair<std::int64_t, std::int64_t>, std::uint64_t> by_day_; // meter and day
     std::map<std::int64_t, std::int64_t> sealed_until_;                     // by meter
+    std::vector<row::OpenDay> open_days_;                                   // of the epoch that is looked at
 };
 
 } // namespace

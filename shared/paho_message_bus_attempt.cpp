@@ -98,9 +98,12 @@ void PahoMessageBus::Impl::diagnose(Time now)
 void PahoMessageBus::Impl::fail(Time now, const std::string& reason, Loss loss)
 {
     std::string words = reason;
-    if (stage == Stage::ready)
+    const bool was_ready = stage == Stage::ready;
+    if (was_ready)
         note_loss(now);
-    if (short_lived >= suspicious_losses && loss == Loss::connection && now >= next_rival_told) {
+    if (stage == Stage::connecting)
+        short_lived = 0; // the broker is away: no other program makes it so
+    if (was_ready && short_lived >= suspicious_losses && loss == Loss::connection && now >= next_rival_told) {
         words += fmt::format(
             ", {} times in a row soon after it was made: another program may use the client id {} "
             "(some brokers take the user name for it): give each program a user and a "

@@ -20,6 +20,7 @@ struct RestoreOptions {
     std::optional<std::string> data;
     std::filesystem::path from;
     std::optional<std::filesystem::path> password_file;
+    bool accept_damage = false;
 };
 
 // Everything that could be wrong with the backup, before anything of the folder is touched.
@@ -36,19 +37,20 @@ void check(const DataFolder& backup)
 
 // Of the seals too, if the password is there.
 std::optional<std::string> find_fault(SqliteLedger& ledger, const DataFolder& backup,
-                                      const std::optional<std::filesystem::path>& password_file)
+                                      const RestoreOptions& options)
 {
-    if (!password_file)
+    if (options.accept_damage)
+        return std::nullopt;
+    if (!options.password_file)
         return ledger.find_change();
-    const crypto::SecretText password = obtain_password(password_file);
+    const crypto::SecretText password = obtain_password(options.password_file);
     return ledger.verify(Keystore::open(backup.keystore(), password.text()).existing_audit_key()).fault;
 }
 
 // All that takes long or may fail, in a folder beside: what is left to do then are renames.
 class Prepared {
 public:
-    Prepared(const DataFolder& backup, const DataFolder& target,
-             const std::optional<std::filesystem::path>& password_file)
+    Prepared(const DataFolder& backup, const DataFolder& target, const RestoreOptions& options)
         : Prepared(DataFolder(target.path() / "restoring"))
     {
         std::filesystem::remove_all(folder_.path()); // of one that was cut off
@@ -56,7 +58,7 @@ public:
         SqliteLedger(backup.ledger(), LedgerAccess::copy).copy_to(folder_.ledger());
         if (const auto damage = SqliteLedger(folder_.ledger(), LedgerAccess::copy).find_damage())
             refuse(backup, *damage);
-        prepare_ledger(backup, password_file);
+        prepare_ledger(backup, options);
         write_secret_file(folder_.settings(), read_file(backup.settings()), Existing::refuse);
         write_secret_file(folder_.keystore(), read_secret_file(backup.keystore()), Existing::refuse);
     }
@@ -80,15 +82,16 @@ private:
     // Delegated to, so that the folder goes also when what follows fails.
     explicit Prepared(DataFolder folder) : folder_(std::move(folder)) {}
 
-    [[noreturn]] static void refuse(const DataFolder& backup, const std::string& damage)
+    [[noreturn]] static void refuse(const DataFolder& backup, const std::string& damage,
+                                    std::string_view otherwise = "")
     {
         throw UsageError(fmt::format("the backup's ledger {} is damaged ({}): nothing was restored; take "
-                                     "another backup",
-                                     backup.ledger().string(), damage));
+                                     "another backup{}",
+                                     backup.ledger().string(), damage, otherwise));
     }
 
     // That of an older meter-server is brought up to date, the backup itself left as it is.
-    void prepare_ledger(const DataFolder& backup, const std::optional<std::filesystem::path>& password_file)
+    void prepare_ledger(const DataFolder& backup, const RestoreOptions& options)
     {
         std::optional<SqliteLedger> ledger;
         try {
@@ -96,8 +99,8 @@ private:
         } catch (const UsageError& damaged) {
             refuse(backup, damaged.what());
         }
-        if (const auto fault = find_fault(*ledger, backup, password_file))
-            refuse(backup, *fault);
+        if (const auto fault = find_fault(*ledger, backup, options))
+            refuse(backup, *fault, "; without one, --accept-damage restores it as it is");
         ledger->note_restored(wall_time());
     }
 
@@ -181,7 +184,7 @@ ExitCode restore(const RestoreOptions& options)
     if (std::filesystem::equivalent(folder.path(), backup.path(), ignored))
         throw UsageError(fmt::format("{} can't be restored from itself", folder.path().string()));
 
-    const auto aside = replace(folder, Prepared(backup, folder, options.password_file));
+    const auto aside = replace(folder, Prepared(backup, folder, options));
     const auto head = SqliteLedger(folder.ledger(), LedgerAccess::read).head();
     print(fmt::format("{} is restored; its head: {}\n{}Next: meter-server verify, and meter-server run if it "
                       "does not run; a running one goes on with it.\n",
@@ -206,6 +209,8 @@ void add_restore(CLI::App& parent, Action& action)
         ->add_option("--password-file", options->password_file,
                      "The password of the backup's keys (mode 0600): its seals are checked first")
         ->option_text("FILE");
+    command->add_flag("--accept-damage", options->accept_damage,
+                      "Also a ledger whose readings are not what was stored; run then wants the same");
     command->callback([options, &action] { action = [options] { return restore(*options); }; });
 }
 

@@ -25,6 +25,7 @@ struct RunOptions {
     std::optional<std::string> data;
     std::optional<std::filesystem::path> password_file;
     bool verbose = false;
+    bool accept_damage = false;
 };
 
 // Tells of each meter once, also of what `meter add` and `meter remove` do while the server runs.
@@ -93,24 +94,31 @@ void print_if_possible(const std::string& lines)
     }
 }
 
+enum class OnDamage : std::uint8_t { refuse, accept };
+
 // What stays when a backup is restored under the running server.
 struct Running {
     const DataFolder& folder;
     const crypto::SecretText& password;
     Detail detail;
+    OnDamage on_damage;
     EventLoop& loop;
     ServiceManager& service;
 };
 
-// What is not what a meter has sent is neither built on nor priced.
-void refuse_damage(const DataFolder& folder, SqliteLedger& ledger)
+// What is not what a meter has sent is neither built on nor priced, unless the operator says so.
+void check_damage(const DataFolder& folder, SqliteLedger& ledger, OnDamage on_damage)
 {
-    if (const auto change = ledger.find_change()) {
-        throw UsageError(
-            fmt::format("the ledger {} is damaged ({}): restore it from a backup, or take it as it is: "
-                        "meter-server verify --accept-damage",
-                        folder.ledger().string(), *change));
+    const auto change = ledger.find_change();
+    if (!change)
+        return;
+    const std::string words = fmt::format("the ledger {} is damaged ({})", folder.ledger().string(), *change);
+    if (on_damage == OnDamage::refuse) {
+        throw UsageError(words +
+                         ": restore it from a backup; without one, --accept-damage goes on with it as it is");
     }
+    log::error("{}: going on with it as it is; what is damaged is not sealed", words);
+    ledger.record({wall_time(), EventKind::damaged, std::nullopt, *change});
 }
 
 enum class End : std::uint8_t { stopped, restored };
@@ -122,7 +130,7 @@ End serve(const Running& running)
     ServiceManager& service = running.service;
     // First, since a restore that comes later shows in it.
     SqliteLedger ledger(folder.ledger(), LedgerAccess::write);
-    refuse_damage(folder, ledger);
+    check_damage(folder, ledger, running.on_damage);
     const ServerSettings settings = read_server_settings(folder.settings());
     Keystore keystore = Keystore::open(folder.keystore(), running.password.text());
     PahoMessageBus bus(settings.broker, random_client_id(), random_number(), [&loop] { loop.wake(); });
@@ -165,7 +173,11 @@ ExitCode run(const RunOptions& options)
     EventLoop loop;
     loop.stop_on_enter();
     ServiceManager service;
-    const Running running{folder, password, options.verbose ? Detail::envelopes : Detail::readings, loop,
+    const Running running{folder,
+                          password,
+                          options.verbose ? Detail::envelopes : Detail::readings,
+                          options.accept_damage ? OnDamage::accept : OnDamage::refuse,
+                          loop,
                           service};
     while (serve(running) == End::restored) {
         log::warning("{} was restored from a backup: going on with its ledger, keys and settings",
@@ -185,6 +197,8 @@ void add_run(CLI::App& parent, Action& action)
     add_password_option(*command, options->password_file);
     command->add_flag("--verbose", options->verbose,
                       "Also show topic, QoS, retain flag and the sealed payload");
+    command->add_flag("--accept-damage", options->accept_damage,
+                      "Go on with a ledger whose readings are not what was stored, where there is no backup");
     command->callback([options, &action] {
         action = [options] {
             if (options->verbose)

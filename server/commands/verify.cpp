@@ -16,7 +16,6 @@ struct VerifyOptions {
     std::optional<std::string> data;
     std::optional<std::filesystem::path> password_file;
     std::optional<std::string> expected;
-    bool accept_damage = false;
 };
 
 std::optional<AuditHead> expected_head(const VerifyOptions& options)
@@ -30,23 +29,12 @@ std::optional<AuditHead> expected_head(const VerifyOptions& options)
                                  *options.expected));
 }
 
-void accept_damage(const DataFolder& folder)
-{
-    const auto accepted = SqliteLedger(folder.ledger(), LedgerAccess::write).accept_damage(wall_time());
-    for (const std::string& each : accepted)
-        put(fmt::format("{}: taken as it is\n", each));
-    if (accepted.empty())
-        put("nothing to accept\n");
-}
-
 ExitCode verify(const VerifyOptions& options)
 {
     const DataFolder folder = initialised_folder(options.data);
     const auto expected = expected_head(options);
     const crypto::SecretText password = obtain_password(options.password_file);
     const auto key = Keystore::open(folder.keystore(), password.text()).existing_audit_key();
-    if (options.accept_damage)
-        accept_damage(folder);
     const LedgerAudit audit = SqliteLedger(folder.ledger(), LedgerAccess::read).verify(key, expected);
     if (audit.fault)
         throw std::runtime_error(fmt::format("{}: {}", folder.ledger().string(), *audit.fault));
@@ -71,10 +59,6 @@ void add_verify(CLI::App& parent, Action& action)
         ->add_option("--expect", options->expected,
                      "A head that was noted earlier: the ledger must still hold all that it stood for")
         ->option_text("HEAD");
-    command->add_flag(
-        "--accept-damage", options->accept_damage,
-        "Take the readings of days that are not sealed yet as they are now, where they are not what was "
-        "stored");
     command->callback([options, &action] { action = [options] { return verify(*options); }; });
 }
 

@@ -1,5 +1,8 @@
-"""The ledger's packed rows once more, and a ledger as older servers had it; written from the comment at the head of server/packed_reading.hpp."""
+"""The ledger's packed rows once more, and a ledger as older servers had it; written from the comment at the
+head of server/packed_reading.hpp."""
 import sqlite3
+import struct
+import zlib
 
 
 class _Facts:
@@ -43,6 +46,45 @@ def changed(facts, total=0, drift=0):
     if -8 <= drift <= 6:
         return head + _number(16 * delay + drift + 8) + old.rest
     return head + _number(16 * delay + 15) + _number(2 * drift if drift >= 0 else -2 * drift - 1) + old.rest
+
+
+def _checksum(life, sequence, facts, boots):
+    """Of what a row says: the bytes that the audit chains (server/audit.hpp), from 32 zeros, then the delivery and the epoch's
+    source."""
+    epoch, imp, start, epoch_source = life
+    row = _Facts(facts)
+    flags = row.bytes(1)[0]
+    total, (boot, began) = row.number(), boots[row.number()]
+    uptime = row.number() if flags & 64 else int.from_bytes(row.bytes(4), "big")
+    delay, bits = divmod(row.number(), 16)
+    if bits == 15:
+        zigzag = row.number()
+        drift = zigzag >> 1 ^ -(zigzag & 1)
+    else:
+        drift = bits - 8
+    rare = row.bytes(1)[0] if flags & 2 else 0
+    quality_and_events = [row.number() for _ in range(4)] if flags & 2 else [0, 0, 0, 0]
+    power = int.from_bytes(row.rest, "big") if flags & 1 else 0
+    measured = began + uptime + drift
+    received = measured + (-delay if flags & 4 else delay)
+    standing = 2 if flags & 128 else rare & 1
+    return zlib.crc32(b"R" + bytes(32) + struct.pack(">QQQQQqB", epoch, sequence, total, imp, start, measured, flags >> 3 & 1)
+                      + boot + struct.pack(">QB", uptime, flags >> 4 & 3) + struct.pack(">4Q", *quality_and_events)
+                      + struct.pack(">BQqB", flags & 1, power, received, standing)
+                      + bytes([rare >> 1 & 1, epoch_source])), received // 86_400_000
+
+
+def note_anew(ledger):
+    """What the ledger notes of its days that are not sealed yet, made of the rows as they are now."""
+    boots = {number: (boot, began) for number, boot, began in ledger.execute("SELECT id, boot, began FROM boot")}
+    for life, day, first, last in ledger.execute("SELECT life, day, first, last FROM open_day").fetchall():
+        facts_of_epoch = ledger.execute("SELECT epoch, imp, start, source FROM life WHERE id = ?", (life,)).fetchone()
+        sums = [checksum for checksum, of_day in
+                (_checksum(facts_of_epoch, sequence, facts, boots) for sequence, facts in
+                 ledger.execute("SELECT sequence, facts FROM reading WHERE life = ? AND sequence BETWEEN ? AND ?",
+                                (life, first, last)).fetchall()) if of_day == day]
+        ledger.execute("UPDATE open_day SET row_count = ?, checksums = ? WHERE life = ? AND day = ?",
+                       (len(sums), sum(sums) & 0xffffffff, life, day))
 
 
 def connect(data):

@@ -128,6 +128,11 @@ BOOST_FIXTURE_TEST_CASE(B3_a_meter_that_tells_of_another_program_with_its_client
     BOOST_TEST_REQUIRE(told.alarm.has_value());
     BOOST_TEST((told.alarm->kind == EventKind::client_id_contested));
     BOOST_TEST(!take(telling).alarm.has_value()); // once
+    telling.sequence = Sequence{3};
+    telling.uptime += 10s;
+    telling.measured_at += 10s;
+    BOOST_TEST(!take(telling).alarm.has_value()); // and once a day
+    BOOST_TEST(count_events(ledger, EventKind::client_id_contested) == 1U);
     ledger.record({noon, EventKind::client_id_contested, std::nullopt, "the server's own"});
     ledger.record({noon - 24h, EventKind::bad_tokens, kitchen, "long ago"});
     ledger.record({noon, EventKind::bad_tokens, kitchen, "the first"});

@@ -199,7 +199,7 @@ BOOST_FIXTURE_TEST_CASE(P4_a_full_disk_confirms_nothing_and_heals, OnDisk)
     SqliteLedger ledger(file, LedgerAccess::create);
     append(ledger, sample(1, 1, 0));
     std::vector<IncomingReading> batch;
-    for (std::uint64_t sequence = 2; sequence <= 5000; ++sequence)
+    for (std::uint64_t sequence = 2; sequence <= 10'000; ++sequence)
         batch.push_back({kitchen, sample(1, sequence, 10 * sequence)});
     {
         const FileSizeLimit full(std::filesystem::file_size(file.string() + "-wal") + 65536);
@@ -211,7 +211,7 @@ BOOST_FIXTURE_TEST_CASE(P4_a_full_disk_confirms_nothing_and_heals, OnDisk)
     BOOST_TEST(std::all_of(outcomes.begin(), outcomes.end(),
                            [](const Appended& each) { return is_accepted(each.outcome); }));
     SqliteLedger beside(file, LedgerAccess::read);
-    BOOST_TEST(all_readings(beside).size() == 5000U);
+    BOOST_TEST(all_readings(beside).size() == 10'000U);
 }
 
 BOOST_FIXTURE_TEST_CASE(an_unusable_folder_is_named, OnDisk)

@@ -45,7 +45,8 @@ void fill(SqliteLedger& ledger)
 void forget_checksums(const std::filesystem::path& copy)
 {
     SQLite::Database(copy.string(), SQLite::OPEN_READWRITE)
-        .exec("ALTER TABLE open_day DROP COLUMN row_count; ALTER TABLE open_day DROP COLUMN checksums; "
+        .exec("DROP INDEX seal_by_day; ALTER TABLE open_day DROP COLUMN row_count; ALTER TABLE open_day DROP "
+              "COLUMN checksums; "
               "ALTER TABLE late DROP COLUMN checksum; ALTER TABLE held DROP COLUMN checksum; "
               "PRAGMA user_version = 3");
 }

@@ -99,7 +99,8 @@ BOOST_FIXTURE_TEST_CASE(P3_a_flipped_bit_of_a_day_that_is_not_over_is_noticed, W
           "UPDATE open_day SET first = first + 4 WHERE life = 2",
           "UPDATE open_day SET last = last - 4 WHERE life = 2",
           "UPDATE open_day SET day = day + 512 WHERE life = 2",
-          "UPDATE open_day SET life = 66 WHERE life = 2", "DELETE FROM open_day WHERE life = 2"}) {
+          "UPDATE open_day SET life = 66 WHERE life = 2", "DELETE FROM open_day WHERE life = 2",
+          "UPDATE life SET meter = 66 WHERE id = 2"}) {
         run("CREATE TABLE r AS SELECT * FROM reading; CREATE TABLE b AS SELECT * FROM boot; "
             "CREATE TABLE l AS SELECT * FROM life; CREATE TABLE o AS SELECT * FROM open_day");
         try {
@@ -118,36 +119,28 @@ BOOST_FIXTURE_TEST_CASE(P3_a_flipped_bit_of_a_day_that_is_not_over_is_noticed, W
     flip("reading", "facts", "life = 2 AND sequence = 7");
 }
 
-BOOST_FIXTURE_TEST_CASE(P3_damaged_rows_are_never_sealed_and_other_meters_are, Watched)
+BOOST_FIXTURE_TEST_CASE(P3_a_damaged_day_is_never_sealed_and_all_others_are, Watched)
 {
-    run("DELETE FROM reading WHERE life = 2 AND sequence = 7");
     const std::string named = "meter attic, epoch 1: of the readings 1 to 10 that came on " + day +
                               ", at least one is not as it was stored";
-    BOOST_TEST(change() == named);
-    BOOST_TEST(ledger.verify(key).fault.value_or("") == named);
-
     DaySealer sealer(ledger, key);
     const auto work_off = [&](WallTime wall) {
         for (auto now = DaySealer::SteadyTime{} + (wall - first_day); sealer.turn(now, wall) == now;) {
         }
     };
-    work_off(first_day + 48h);
-    const auto sealed = [&](std::size_t meter) { return ledger.verify(key).meters.at(meter).sealed_rows; };
+    // One that is not there, one that is no reading any more
+    for (const char* damage : {"DELETE FROM reading WHERE life = 2 AND sequence = 7",
+                               "INSERT INTO reading VALUES (2, 7, x'00')"}) {
+        run(damage);
+        BOOST_TEST(change() == named);
+        work_off(first_day + (damage[0] == 'D' ? 48h : 72h));
+        BOOST_TEST(ledger.head()->number == 3U); // the kitchen's two days, and the attic's second
+        BOOST_TEST(count_events(ledger, EventKind::damaged) == (damage[0] == 'D' ? 1U : 2U));
+        BOOST_TEST(ledger.events(1).at(0).detail == named);
+        BOOST_TEST(ledger.alarms(first_day).at(0).newest.detail == named);
+    }
+    run("DELETE FROM reading WHERE life = 2 AND sequence = 7");
     BOOST_TEST(ledger.verify(key).fault.value_or("") == named);
-    BOOST_TEST(ledger.head()->number == 2U); // the kitchen's two days
-    work_off(first_day + 72h);
-    BOOST_TEST(ledger.head()->number == 2U);
-
-    BOOST_TEST(ledger.accept_damage(first_day + 73h) == std::vector<std::string>{named},
-               boost::test_tools::per_element());
-    BOOST_TEST(count_events(ledger, EventKind::damage_accepted) == 1U);
-    BOOST_TEST(ledger.events(1).at(0).detail == named);
-    BOOST_TEST(change() == "");
-    BOOST_TEST(ledger.accept_damage(first_day + 73h).empty());
-    work_off(first_day + 96h);
-    BOOST_TEST(ledger.verify(key).fault.value_or("") == "");
-    BOOST_TEST(sealed(0) == 19U); // the attic
-    BOOST_TEST(sealed(1) == 20U);
 }
 
 BOOST_FIXTURE_TEST_CASE(P3_a_damaged_late_row_is_named_and_not_sealed, Watched)
@@ -157,20 +150,47 @@ BOOST_FIXTURE_TEST_CASE(P3_a_damaged_late_row_is_named_and_not_sealed, Watched)
     append(ledger, sample(1, 21, 105), first_day); // by a clock that was set back
     BOOST_TEST(change() == "");
     flip("reading", "facts", "life = 1 AND sequence = 21");
-    run("UPDATE late SET checksum = checksum + 1");
-    const std::string named = "meter kitchen, epoch 1 reading 21 is not as it was stored";
-    BOOST_TEST(change() == named);
     const auto late = ledger.unsealed(first_day + 72h);
     BOOST_TEST_REQUIRE(late.size() == 1U);
-    BOOST_CHECK_THROW(ledger.seal(late[0], key), ChangedRows);
-    BOOST_TEST(ledger.head()->number == 4U);
-    BOOST_TEST(ledger.accept_damage(first_day + 73h).size() == 1U);
+    const std::string named = "meter kitchen, epoch 1 reading 21 is not as it was stored";
+    run("CREATE TABLE kept AS SELECT * FROM reading WHERE sequence = 21");
+    for (const char* damage :
+         {"UPDATE late SET checksum = checksum + 1", "DELETE FROM reading WHERE sequence = 21"}) {
+        run(damage);
+        BOOST_TEST(change() == named);
+        BOOST_CHECK_THROW(ledger.seal(late[0], key), ChangedRows);
+        run("UPDATE late SET checksum = checksum - 1");
+    }
+    run("UPDATE late SET checksum = checksum + 1; INSERT INTO reading SELECT * FROM kept");
     ledger.seal(late[0], key);
     BOOST_TEST(ledger.verify(key).fault.value_or("") == "");
     BOOST_TEST(ledger.head()->number == 5U);
 }
 
-BOOST_FIXTURE_TEST_CASE(P3_a_damaged_refusal_is_left_out_until_the_reading_comes_again, Watched)
+// The clock is set back while days wait to be sealed: a day comes that is older than one that is sealed already.
+BOOST_FIXTURE_TEST_CASE(P3_days_that_are_sealed_out_of_their_order_are_no_damage, Watched)
+{
+    const auto days = ledger.unsealed(first_day + 72h);
+    BOOST_TEST_REQUIRE(days.size() == 4U);
+    for (const std::size_t index : {2U, 3U, 0U, 1U}) { // the second day first
+        ledger.seal(days[index], key);
+        BOOST_TEST(change() == "");
+        BOOST_TEST(ledger.verify(key).fault.value_or("") == "");
+        append(ledger, sample(1, 100 + index, 500 + 5 * index), first_day + 48h); // a third day
+        append(ledger, sample(1, 90 + index, 450 + 5 * index), first_day);        // the first one again
+        BOOST_TEST(change() == "");
+    }
+    for (const auto& what : ledger.unsealed(first_day + 96h))
+        ledger.seal(what, key);
+    BOOST_TEST(change() == "");
+    const LedgerAudit audit = ledger.verify(key);
+    BOOST_TEST(audit.fault.value_or("") == "");
+    BOOST_TEST(audit.meters.at(1).sealed_rows == 28U);
+    BOOST_TEST(ledger.unsealed(first_day + 96h).empty());
+}
+
+BOOST_FIXTURE_TEST_CASE(P3_a_damaged_refusal_is_left_out_until_the_reading_comes_again_or_it_is_discarded,
+                        Watched)
 {
     const Reading fallen = sample(1, 21, 3);
     append(ledger, fallen, first_day + 49h);
@@ -192,7 +212,13 @@ BOOST_FIXTURE_TEST_CASE(P3_a_damaged_refusal_is_left_out_until_the_reading_comes
     file.exec("UPDATE held SET sequence = 22"); // which no meter will send again
     BOOST_TEST(ledger.held().empty());
     BOOST_TEST(change() == ""); // what counts is sound
-    BOOST_TEST(ledger.accept_damage(first_day + 51h).size() == 1U);
+    BOOST_TEST(ledger.discard(held_key(1, 22), first_day + 51h).has_value());
+    BOOST_TEST(file.execAndGet("SELECT count(*) FROM held").getInt() == 0);
+    BOOST_TEST((ledger.discard(held_key(1, 22), first_day + 51h).error() == HeldError::not_held));
+
+    append(ledger, fallen, first_day + 52h);
+    file.exec("UPDATE held SET checksum = checksum + 1");
+    append(ledger, sample(1, 21, 105), first_day + 52h); // a good one takes its number
     BOOST_TEST(file.execAndGet("SELECT count(*) FROM held").getInt() == 0);
 }
 
