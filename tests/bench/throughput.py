@@ -1,8 +1,9 @@
 #!/usr/bin/python3
-"""Confirmed readings a second, latency and CPU a reading: meter-server beside a server in Python that does the same work
-(as it comes, and with TCP_NODELAY), beside one on a bare socket (socket_server.cpp), and beside what the broker can pass
-at all. All on this machine, in turn, a fresh ledger and broker each time; the medians and their ratios are printed.
-Absolute figures are this machine's, the ratios are what to quote.
+"""Confirmed readings a second, latency and CPU a reading: meter-server beside servers in Python (python_server.py: one that
+does the same work, and one that stores nothing, as the one that people move over from; each as it comes and with
+TCP_NODELAY), beside one on a bare socket (socket_server.cpp), and beside what the broker can pass at all. All on this
+machine, in turn, a fresh ledger and broker each time; the medians and their ratios are printed. Absolute figures are this
+machine's, the ratios are what to quote.
 
 usage: throughput.py [BUILD] [--programs BUILD] [--rounds 5] [--readings 20000] [--meters 100] [--json]
 """
@@ -28,8 +29,18 @@ import many_meters
 
 PASSWORD = "correct horse battery staple"
 WINDOW = 1000
-PYTHON_SHARE = 10  # a tenth of the readings is enough for the slow ones
+PYTHON_SHARE = 4  # a quarter of the readings is enough for the slow ones
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+
+NAMES = ("broker", "ours", "python+memory", "python+memory+nodelay", "python+disk", "python+disk+nodelay", "socket")
+FIGURES = {"rate": "confirmed/s", "each_rate": "one each", "cpu_us": "CPU", "each_cpu_us": "CPU, one each", "p50_ms": "p50"}
+GOALS = (  # ours against whom, by which figure: the floor and the aim
+    ("broker", "each_rate", 0.55, 0.8),
+    ("python+memory", "each_rate", 8, 12),
+    ("python+memory+nodelay", "each_rate", 1.4, 1.9),
+    ("python+memory+nodelay", "each_cpu_us", 0.65, 0.4),
+    ("socket", "p50_ms", 2, 1.3),
+)
 
 
 def wait(condition, what, seconds=60):
@@ -123,24 +134,24 @@ class Bench:
         return json.loads(subprocess.run([self.load, *map(str, words)], check=True, capture_output=True).stdout)
 
     def measure(self, name):
-        """One run: of a server its rate under load, CPU and confirmations a reading, its rate with as many meters as there
+        """One run: of a server its rate under load, CPU and confirmations a reading, the same with as many meters as there
         are readings on their way (a confirmation each, then), and its latency; {"rate"} of the broker."""
         if name == "broker":
             done = self.with_server(None, lambda port, _: self.loaded("ceiling", port, 2 * self.options.readings, WINDOW))
             return {"rate": done["messages"] / done["seconds"]}
         count = self.options.readings // (PYTHON_SHARE if name.startswith("python") else 1)
 
-        def loaded(port, pid):
-            before = cpu_seconds(pid)
-            done = self.loaded("confirmed", port, self.meters, count, WINDOW)
-            return done, cpu_seconds(pid) - before
-        done, cpu = self.with_server(name, loaded)
-        each = self.with_server(name, lambda port, _: self.loaded("confirmed", port, self.meter_each, count, WINDOW))
+        def confirmed(meters, prefix):
+            def loaded(port, pid):
+                before = cpu_seconds(pid)
+                done = self.loaded("confirmed", port, meters, count, WINDOW)
+                return done, cpu_seconds(pid) - before
+            done, cpu = self.with_server(name, loaded)
+            return {f"{prefix}rate": count / done["seconds"], f"{prefix}cpu_us": 1e6 * cpu / count,
+                    f"{prefix}confirmations": done["confirmations"] / count}
         single = self.with_server(name, lambda port, _: self.loaded("latency", port, self.meters,
                                                                     max(20, self.options.readings // 40)))
-        return {"rate": count / done["seconds"], "cpu_us": 1e6 * cpu / count, "confirmations": done["confirmations"] / count,
-                "each_rate": count / each["seconds"], "each_confirmations": each["confirmations"] / count,
-                "p50_ms": single["p50_ms"]}
+        return {**confirmed(self.meters, ""), **confirmed(self.meter_each, "each_"), "p50_ms": single["p50_ms"]}
 
     def with_server(self, name, work):
         """work(port, pid)'s answer, beside a fresh broker and that server with a fresh ledger."""
@@ -156,12 +167,55 @@ class Bench:
         if name == "socket":
             return self.start_peer(port, [self.socket_server])
         return self.start_peer(port, ["/usr/bin/python3", HERE / "python_server.py"],
-                               *(["--nodelay"] if name == "python+nodelay" else []))
+                               *(f"--{word}" for word in name.split("+")[1:] if word != "disk"))
 
 
 def cpu_seconds(pid):
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+
+
+def ratios(middle):
+    """Ours against each peer, {peer: {figure: ratio}}; against the broker it is of half its rate, as a confirmed reading
+    passes it twice."""
+    ours, half = middle["ours"], middle["broker"]["rate"] / 2
+    against = {"broker": {key: ours[key] / half for key in ("rate", "each_rate")}}
+    for name in NAMES[2:]:
+        against[name] = {key: ours[key] / middle[name][key] if middle[name][key] else None for key in FIGURES}
+    return against
+
+
+def goals(against):
+    for name, key, floor, aim in GOALS:
+        ratio = against[name][key]
+        sign = 1 if aim > floor else -1
+        met = [ratio is not None and sign * ratio >= sign * goal for goal in (floor, aim)]
+        yield {"against": name, "figure": key, "ratio": ratio, "floor": floor, "floor_met": met[0], "aim": aim, "aim_met": met[1]}
+
+
+def show(options, middle, against):
+    half = middle["broker"]["rate"] / 2
+    print(f"medians of {options.rounds}, {options.meters} meters, {WINDOW} readings on their way\n")
+    print(f"{'':22}{'confirmed/s':>12}{'of C/2':>8}{'CPU µs':>8}{'confirmations':>15}{'one each':>10}{'of C/2':>8}{'CPU µs':>8}"
+          f"{'p50 ms':>8}")
+    for name in NAMES[1:]:
+        figures = middle[name]
+        print(f"{name:22}{figures['rate']:12,.0f}{figures['rate'] / half:8.0%}{figures['cpu_us']:8.0f}"
+              f"{figures['confirmations']:15.2f}{figures['each_rate']:10,.0f}{figures['each_rate'] / half:8.0%}"
+              f"{figures['each_cpu_us']:8.0f}{figures['p50_ms']:8.2f}")
+    print(f"\nC, the broker alone: {middle['broker']['rate']:,.0f} messages/s; a confirmed reading passes it twice")
+    print(f"one each: {WINDOW} readings on their way, one of each meter; ours then confirms each by itself "
+          f"({middle['ours']['each_confirmations']:.2f} confirmations a reading)")
+    print("memory: stores nothing, one confirmation a reading; disk: a commit a reading\n")
+    print(f"{'ours against':22}" + "".join(f"{word:>15}" for word in FIGURES.values()))
+    for name, found in against.items():
+        cells = (f"{found[key]:.2f}×" if found.get(key) else "" for key in FIGURES)
+        print(f"{name if name != 'broker' else 'C/2':22}" + "".join(f"{cell:>15}" for cell in cells).rstrip())
+    print()
+    for goal in goals(against):
+        print(f"{FIGURES[goal['figure']]} against {goal['against'] if goal['against'] != 'broker' else 'C/2'}: "
+              f"{goal['ratio']:.2f}×; " + ", ".join(f"{word} {goal[word]}× {'met' if goal[word + '_met'] else 'not met'}"
+                                                   for word in ("floor", "aim")))
 
 
 def main():
@@ -173,46 +227,29 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--readings", type=int, default=20_000)
     parser.add_argument("--meters", type=int, default=100)
-    parser.add_argument("--json", action="store_true", help="every run's figures, for scripts")
+    parser.add_argument("--json", action="store_true", help="every run's figures and the ratios, for scripts")
     options = parser.parse_args()
     options.build, options.programs = options.build.resolve(), options.programs.resolve()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
-    names = ["broker", "ours", "python", "python+nodelay", "socket"]
-    runs = {name: [] for name in names}
+    runs = {name: [] for name in NAMES}
     with tempfile.TemporaryDirectory(prefix="pulsemeter-bench-") as folder:
         bench = Bench(options, pathlib.Path(folder))
         try:
             bench.make_data()
             for number in range(options.rounds):
-                for name in names:
+                for name in NAMES:
                     print(f"round {number + 1} of {options.rounds}: {name}", file=sys.stderr, flush=True)
                     runs[name].append(bench.measure(name))
         finally:
             bench.end()
+    middle = {name: {key: statistics.median(run[key] for run in runs[name]) for key in runs[name][0]} for name in NAMES}
+    against = ratios(middle)
     if options.json:
-        print(json.dumps(runs))
-        return
-    middle = {name: {key: statistics.median(run[key] for run in runs[name]) for key in runs[name][0]} for name in names}
-    print(f"medians of {options.rounds}, {options.meters} meters, {WINDOW} readings on their way\n")
-    print(f"{'':16}{'confirmed/s':>12}{'of C/2':>8}{'CPU µs':>8}{'p50 ms':>8}{'confirmations':>15}{'one each':>10}{'of C/2':>8}")
-    half = middle["broker"]["rate"] / 2
-    for name in names[1:]:
-        figures = middle[name]
-        print(f"{name:16}{figures['rate']:12,.0f}{figures['rate'] / half:8.0%}{figures['cpu_us']:8.0f}"
-              f"{figures['p50_ms']:8.2f}{figures['confirmations']:15.2f}{figures['each_rate']:10,.0f}"
-              f"{figures['each_rate'] / half:8.0%}")
-    ours, python, nodelay, bare = (middle[name] for name in names[1:])
-    print(f"\nC, the broker alone: {middle['broker']['rate']:,.0f} messages/s; a confirmed reading passes it twice")
-    print(f"one each: {WINDOW} readings on their way, one of each meter; ours then confirms each by itself "
-          f"({ours['each_confirmations']:.2f} confirmations a reading)")
-    print(f"confirmed/s against Python as it comes {ours['rate'] / python['rate']:.1f}×, with TCP_NODELAY "
-          f"{ours['rate'] / nodelay['rate']:.1f}×; one each {ours['each_rate'] / python['each_rate']:.1f}×, "
-          f"{ours['each_rate'] / nodelay['each_rate']:.1f}×")
-    print(f"CPU a reading against Python with TCP_NODELAY {ours['cpu_us'] / nodelay['cpu_us']:.2f}×")
-    print(f"one at a time, p50, against Python with TCP_NODELAY {ours['p50_ms'] / nodelay['p50_ms']:.2f}×, "
-          f"against the bare socket {ours['p50_ms'] / bare['p50_ms']:.2f}×")
+        print(json.dumps({"runs": runs, "ratios": against, "goals": list(goals(against))}))
+    else:
+        show(options, middle, against)
 
 
 if __name__ == "__main__":

@@ -19,20 +19,25 @@ def built(program):
 class Benchmarks(Case):
     @built("load")
     @built("socket_server")
-    def test_throughput_measures_the_broker_ours_both_python_servers_and_a_bare_socket(self):
+    def test_throughput_measures_the_broker_ours_four_python_servers_and_a_bare_socket(self):
         done = subprocess.run(["/usr/bin/python3", ROOT / "tests" / "bench" / "throughput.py", DEV,
                                "--programs", os.environ["PULSEMETER_BUILD"], "--rounds", "1", "--readings", "200",
                                "--meters", "2", "--json"], capture_output=True, text=True, timeout=300, check=False,
                               env={**self.environment, "TMPDIR": str(self.folder)})
         self.assertEqual(done.returncode, 0, done.stderr)
-        runs = json.loads(done.stdout)
-        self.assertEqual(list(runs), ["broker", "ours", "python", "python+nodelay", "socket"])
+        found = json.loads(done.stdout)
+        runs = found["runs"]
+        pythons = [f"python+{kind}" for kind in ("memory", "memory+nodelay", "disk", "disk+nodelay")]
+        self.assertEqual(list(runs), ["broker", "ours", *pythons, "socket"])
         for name, figures in runs.items():
             for key, value in figures[0].items():
-                self.assertGreater(value, 0 if key != "cpu_us" else -1, f"{name}: {key}")
+                self.assertGreater(value, 0 if not key.endswith("cpu_us") else -1, f"{name}: {key}")
         self.assertLessEqual(runs["ours"][0]["confirmations"], 1)
-        for name in ("python", "python+nodelay", "socket"):
+        for name in (*pythons, "socket"):
             self.assertEqual((runs[name][0]["confirmations"], runs[name][0]["each_confirmations"]), (1, 1), name)
+        self.assertEqual(list(found["ratios"]), ["broker", *pythons, "socket"])
+        for name in ("python+memory", "python+memory+nodelay"):
+            self.assertAlmostEqual(found["ratios"][name]["each_rate"], runs["ours"][0]["each_rate"] / runs[name][0]["each_rate"])
         self.assertEqual(list(pathlib.Path(self.folder).glob("pulsemeter-bench-*")), [], "left behind")
 
     @built("fernet")
