@@ -247,9 +247,10 @@ BOOST_AUTO_TEST_CASE(B1_a_message_that_is_not_acknowledged_as_others_are_is_miss
     while (!scripted.done())
         world.run_for({&program}, milliseconds(10));
     world.run_for({&program}, milliseconds(200)); // until the answers are taken in
-    const auto due = program.bus.tick(steady_clock::now());
-    BOOST_TEST((due <= steady_clock::now() + seconds(30))); // none was acknowledged since
-    program.bus.tick(due);
+    auto due = program.bus.tick(steady_clock::now());
+    BOOST_TEST((due <= steady_clock::now() + seconds(30)));
+    for (int looks = 0; looks < 2; ++looks) // the first may be due by what was acknowledged since
+        due = program.bus.tick(due);
     program.take();
     BOOST_TEST(program.reasons.size() == 1U);
 }
