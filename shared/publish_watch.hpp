@@ -13,7 +13,8 @@ class PublishWatch {
 public:
     using SteadyTime = std::chrono::steady_clock::time_point;
     static constexpr int most = 512;
-    static constexpr std::chrono::seconds acknowledged_within{30};
+    // Longer than the keep-alive needs to notice that nobody is there any more, and which says so.
+    static constexpr std::chrono::seconds acknowledged_within{45};
     static constexpr std::chrono::minutes lost_after{5};
 
     using Place = std::atomic<SteadyTime::rep>; // of one publish

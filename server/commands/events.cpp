@@ -4,8 +4,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <memory>
-#include <ranges>
 
 namespace pulsemeter {
 namespace {
@@ -21,9 +21,10 @@ ExitCode events(const EventsOptions& options)
 {
     const DataFolder folder = initialised_folder(options.data);
     const auto meter = options.id ? std::optional(known_meter(folder, *options.id)) : std::nullopt;
-    const auto found = SqliteLedger(folder.ledger(), LedgerAccess::read).events(options.most, meter);
+    auto found = SqliteLedger(folder.ledger(), LedgerAccess::read).events(options.most, meter);
+    std::reverse(found.begin(), found.end());
     std::string_view before = options.json ? "{\"events\":[\n" : "";
-    for (const LedgerEvent& event : found | std::views::reverse) {
+    for (const LedgerEvent& event : found) {
         put(before);
         put(options.json ? report::event_json(event) : report::event_row(event));
         before = options.json ? ",\n" : "\n";

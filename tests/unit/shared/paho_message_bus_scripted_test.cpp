@@ -223,8 +223,8 @@ BOOST_AUTO_TEST_CASE(B2_a_broker_that_no_longer_acknowledges_is_left)
             world.run_for({&program}, milliseconds(10));
         const auto now = steady_clock::now();
         const auto due = program.bus.tick(now);
-        BOOST_TEST((due > now + seconds(20)));
-        BOOST_TEST((due <= now + seconds(30)));
+        BOOST_TEST((due > now + seconds(30)));
+        BOOST_TEST((due <= now + seconds(45)));
         program.take();
         BOOST_TEST(program.reasons.empty());
         program.bus.tick(due);
@@ -248,7 +248,7 @@ BOOST_AUTO_TEST_CASE(B1_a_message_that_is_not_acknowledged_as_others_are_is_miss
         world.run_for({&program}, milliseconds(10));
     world.run_for({&program}, milliseconds(200)); // until the answers are taken in
     auto due = program.bus.tick(steady_clock::now());
-    BOOST_TEST((due <= steady_clock::now() + seconds(30)));
+    BOOST_TEST((due <= steady_clock::now() + seconds(45)));
     for (int looks = 0; looks < 2; ++looks) // the first may be due by what was acknowledged since
         due = program.bus.tick(due);
     program.take();
