@@ -15,6 +15,7 @@ using namespace std::chrono_literals;
 
 constexpr auto trouble_told_every = 1min;
 constexpr auto contest_recorded_every = 24h;
+constexpr auto gathered_at_most = 10s;
 constexpr auto busy_bus_tried_every = 10ms;
 
 void join(HeadEndResult& result, HeadEndResult more)
@@ -50,9 +51,13 @@ Server::SteadyTime Server::turn(SteadyTime now, WallTime wall)
         return waiting_.empty() ? classic_.next_deadline() : SteadyTime::min();
     };
     publish();
-    // While the bus is busy, what arrives gathers: the next confirmations are of more readings each. One a reading would
+    // While the bus is busy, what arrives gathers for a while: the next confirmations are of more readings each. One a reading would
     // fall behind for ever where the broker takes fewer of them than readings come.
-    if (outgoing_.empty() && now >= std::max(work_is_due(), ledger_due_))
+    if (waiting_.empty())
+        gathered_from_ = now;
+    const bool gathers = !outgoing_.empty() && now - gathered_from_ < gathered_at_most &&
+                         waiting_.size() < parts_.most.waiting / 2;
+    if (!gathers && now >= std::max(work_is_due(), ledger_due_))
         handle_waiting(now, wall);
     publish();
 

@@ -87,6 +87,7 @@ private:
     SteadyTime next_contest_recorded_ = SteadyTime::min();
     Backoff ledger_backoff_;
     SteadyTime ledger_due_ = SteadyTime::min();
+    SteadyTime gathered_from_ = SteadyTime::min();
     bool ledger_fails_ = false;
     bool ledger_trouble_told_ = false; // what the last line about it said
     SteadyTime next_ledger_trouble_told_ = SteadyTime::min();

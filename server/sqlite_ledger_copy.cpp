@@ -103,18 +103,21 @@ void show_the_largest(std::vector<Gap>& gaps)
     std::sort(gaps.begin(), gaps.end());
 }
 
-// Epochs of which the ledger has nothing at all. Their numbers follow each other.
+// Epochs of which the ledger has nothing at all, before one that began since: their numbers follow each other. Those of the
+// backup have each a gap after its last reading, whether anything is in it or not.
 void add_missing_epochs(LedgerFile& file, std::int64_t meter_key, std::vector<Gap>& gaps)
 {
     const auto query =
-        file.query("SELECT epoch FROM life WHERE meter = ? AND EXISTS (SELECT 1 FROM restoration) "
-                   "ORDER BY epoch");
+        file.query("SELECT epoch, EXISTS (SELECT 1 FROM gap WHERE life = l.id AND after > 0) FROM life l "
+                   "WHERE meter = ? AND EXISTS (SELECT 1 FROM restoration) ORDER BY epoch");
     query->bind(1, meter_key);
     std::optional<std::uint32_t> before;
     while (query->executeStep()) {
         const std::uint32_t epoch = row::small(query->getColumn(0));
+        const bool is_of_the_backup = query->getColumn(1).getInt() != 0;
         for (std::uint32_t missing = before.value_or(epoch) + 1, count = 0;
-             missing < epoch && count < SqliteLedger::most_gaps_shown; ++missing, ++count)
+             !is_of_the_backup && missing < epoch && count < SqliteLedger::most_gaps_shown;
+             ++missing, ++count)
             gaps.push_back({{missing}, {1}, std::nullopt});
         before = epoch;
     }

@@ -2,6 +2,7 @@
 #include "shared/crypto/hmac.hpp"
 
 #include <fmt/core.h>
+#include <sqlite3.h>
 
 #include <algorithm>
 #include <map>
@@ -67,6 +68,10 @@ public:
                 verify_head(*expected);
         } catch (const Fault& fault) {
             audit.fault = fault.what;
+        } catch (const SQLite::Exception& failure) {
+            if (failure.getErrorCode() != SQLITE_CORRUPT)
+                throw;
+            audit.fault = fmt::format("after {} meters in order: {}", audit.meters.size(), failure.what());
         }
         return audit;
     }

@@ -115,6 +115,16 @@ void print(std::string_view text)
         throw std::system_error(errno, std::generic_category(), "writing to standard output");
 }
 
+void refuse_illegible(SqliteLedger& ledger)
+{
+    try {
+        for (const MeterId& meter : ledger.meters())
+            ledger.readings(meter, WallTime{}, [](const LedgerReading&) {});
+    } catch (const std::exception& damaged) {
+        throw UsageError(damaged.what());
+    }
+}
+
 WallTime wall_time()
 {
     return std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());

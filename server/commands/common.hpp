@@ -3,6 +3,7 @@
 
 #include "server/data_folder.hpp"
 #include "server/keystore.hpp"
+#include "server/sqlite_ledger.hpp"
 #include "shared/reading.hpp"
 
 #include <cstdint>
@@ -36,6 +37,9 @@ void add_password_option(CLI::App& command, std::optional<std::filesystem::path>
 // To standard output; throws if it can't be written: a script must not take half an answer for the whole one.
 void put(std::string_view text);   // part of an answer
 void print(std::string_view text); // the end of it: on its way when this returns
+
+// Where damage is gone on with: a row that is no reading any more would stop every meter. UsageError that says so.
+void refuse_illegible(SqliteLedger& ledger);
 
 [[nodiscard]] WallTime wall_time();
 

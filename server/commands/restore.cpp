@@ -6,6 +6,7 @@
 #include "server/sqlite_ledger.hpp"
 #include "server/time_text.hpp"
 #include "shared/files.hpp"
+#include "shared/log.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
@@ -39,8 +40,6 @@ void check(const DataFolder& backup)
 std::optional<std::string> find_fault(SqliteLedger& ledger, const DataFolder& backup,
                                       const RestoreOptions& options)
 {
-    if (options.accept_damage)
-        return std::nullopt;
     if (!options.password_file)
         return ledger.find_change();
     const crypto::SecretText password = obtain_password(options.password_file);
@@ -70,6 +69,7 @@ public:
     Prepared(const Prepared&) = delete;
     Prepared& operator=(const Prepared&) = delete;
 
+    [[nodiscard]] bool is_damaged() const { return is_damaged_; }
     void move_to(const DataFolder& target) const
     {
         std::filesystem::rename(folder_.ledger(), target.ledger());
@@ -99,12 +99,19 @@ private:
         } catch (const UsageError& damaged) {
             refuse(backup, damaged.what());
         }
-        if (const auto fault = find_fault(*ledger, backup, options))
+        if (const auto fault = find_fault(*ledger, backup, options); fault && options.accept_damage) {
+            refuse_illegible(*ledger);
+            log::warning("{} is damaged ({}): restored as it is; run wants --accept-damage, too",
+                         backup.ledger().string(), *fault);
+            is_damaged_ = true;
+        } else if (fault) {
             refuse(backup, *fault, "; without one, --accept-damage restores it as it is");
+        }
         ledger->note_restored(wall_time());
     }
 
     DataFolder folder_;
+    bool is_damaged_ = false;
 };
 
 // What the folder holds is not deleted. Nothing if it holds nothing.
@@ -153,6 +160,11 @@ std::optional<std::filesystem::path> replace(const DataFolder& folder, const Pre
         prepared.move_to(folder);
     };
     const auto lock = lock_unless_served(folder);
+    if (!lock && prepared.is_damaged()) {
+        throw UsageError(
+            fmt::format("a server runs on {}, and would not go on with a damaged ledger: stop it first",
+                        folder.path().string()));
+    }
     std::optional<SqliteLedger> old;
     try {
         if (std::filesystem::exists(folder.ledger()))

@@ -117,6 +117,7 @@ void check_damage(const DataFolder& folder, SqliteLedger& ledger, OnDamage on_da
         throw UsageError(words +
                          ": restore it from a backup; without one, --accept-damage goes on with it as it is");
     }
+    refuse_illegible(ledger);
     log::error("{}: going on with it as it is; what is damaged is not sealed", words);
     ledger.record({wall_time(), EventKind::damaged, std::nullopt, *change});
 }

@@ -83,7 +83,11 @@ class Audit(Case):
         self.assertRegex(refused.err(), named + r"\): restore it from a backup; without one, --accept-damage goes on")
         self.assertEqual(self.server_.status()["sequence"], 10)
 
-        self.server_.command("restore", "--from", backup, "--accept-damage", check=True)
+        wrong = self.secret_file(self.folder / "wrong", "not the password\n")
+        self.assert_refused(self.server_.command("restore", "--from", backup, "--accept-damage", "--password-file", wrong), 3,
+                            "Authentication failed")
+        restored = self.server_.command("restore", "--from", backup, "--accept-damage", check=True)
+        self.assertRegex(restored.stderr, named + r"\): restored as it is; run wants --accept-damage, too")
         self.server_.run("--accept-damage").wait_err(named + r"\): going on with it as it is")
         self.peer.hello()
         self.send([11])
@@ -91,6 +95,17 @@ class Audit(Case):
         with ledger_rows.connect(self.server_.data) as ledger:  # … and back
             ledger.execute("UPDATE reading SET facts = change_total(facts, -1) WHERE sequence = 7")
         self.assertIn("all in order", self.verify().stdout)
+
+        with ledger_rows.connect(backup) as ledger:  # beside a server that would not take it
+            ledger.execute("UPDATE reading SET facts = x'00' WHERE sequence = 7")
+        illegible = "restore", "--from", backup, "--accept-damage"
+        self.assert_refused(self.server_.command(*illegible), 2, "damaged")
+        with ledger_rows.connect(backup) as ledger:
+            ledger.execute("DELETE FROM reading WHERE sequence = 7")
+        done = self.server_.command(*illegible)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("stop it first", done.stderr)
+        self.assertEqual(self.server_.status()["sequence"], 11)
 
     def test_a_backup_beside_a_running_server_is_restored_and_the_next_readings_heal(self):
         self.seal_yesterday()

@@ -377,14 +377,12 @@ BOOST_FIXTURE_TEST_CASE(after_a_restore_an_epoch_that_ended_meanwhile_has_perhap
 
 BOOST_FIXTURE_TEST_CASE(after_a_restore_an_epoch_of_which_nothing_is_left_is_perhaps_a_gap, Sealed)
 {
-    (void)append(ledger, sample(3, 1, 150), first_day + 49h); // 2 began and ended without a reading that came
+    (void)append(ledger, sample(3, 1, 150), first_day + 49h); // 2 is no loss of the restore's
     BOOST_TEST(ledger.summary(kitchen)->gaps.empty());
     ledger.note_restored(first_day + 50h);
     (void)append(ledger, sample(6, 1, 200), first_day + 50h);
-    const std::vector<Gap> expected{{{2}, {1}, std::nullopt},
-                                    {{3}, {2}, std::nullopt},
-                                    {{4}, {1}, std::nullopt},
-                                    {{5}, {1}, std::nullopt}};
+    const std::vector<Gap> expected{
+        {{3}, {2}, std::nullopt}, {{4}, {1}, std::nullopt}, {{5}, {1}, std::nullopt}};
     BOOST_TEST((ledger.summary(kitchen)->gaps == expected));
     (void)append(ledger, sample(5, 1, 190), first_day + 51h); // the meter has it still
     BOOST_TEST((ledger.summary(kitchen)->gaps == std::vector<Gap>(expected.begin(), expected.end() - 1)));

@@ -340,6 +340,20 @@ BOOST_FIXTURE_TEST_CASE(B1_while_the_bus_is_busy_readings_gather_and_one_confirm
     BOOST_TEST(confirmed(20));
     BOOST_TEST(bus.published.size() == 2U);
     BOOST_TEST(lines() == 20);
+
+    bus.busy = true; // … but what the broker does decides for a while only when a reading is stored
+    arrive(sealed(21, 210));
+    (void)turn();
+    arrive(sealed(22, 220));
+    (void)turn();
+    BOOST_TEST((ledger.summary(hall)->newest.total == Pulses{210}));
+    now += 10s;
+    (void)turn();
+    BOOST_TEST((ledger.summary(hall)->newest.total == Pulses{220}));
+    for (std::uint64_t sequence = 23; sequence < 23 + Server::usual.waiting / 2; ++sequence)
+        arrive(sealed(sequence, 10 * sequence));
+    (void)turn();
+    BOOST_TEST((ledger.summary(hall)->newest.sequence == Sequence{22 + Server::usual.waiting / 2}));
 }
 
 BOOST_AUTO_TEST_SUITE_END()
