@@ -12,12 +12,6 @@ namespace {
 
 constexpr std::chrono::minutes counted_once{1}; // a repeat of a refusal: a flood must not cost a sync each
 
-std::string describe(const Reading& reading)
-{
-    return fmt::format("epoch {} reading {} (total {})", reading.epoch.value, reading.sequence.value,
-                       reading.total.value);
-}
-
 struct Row {
     Neighbour neighbour;
     Standing standing = Standing::admitted;
@@ -96,7 +90,7 @@ void settle_held(LedgerFile& file, const MeterId& meter, const row::Life& life, 
     if (other.total == reading.total && other.measured_at == reading.measured_at &&
         other.source == reading.source) {
         row::delete_held(file, life.meter, reading.epoch, reading.sequence);
-        row::insert_event(file, {now, EventKind::held_resolved, meter, describe(reading) + " fits now"});
+        row::insert_event(file, {now, EventKind::held_resolved, meter, row::describe(reading) + " fits now"});
         return;
     }
     const auto query =
@@ -106,8 +100,9 @@ void settle_held(LedgerFile& file, const MeterId& meter, const row::Life& life, 
     query->bind(3, reading.epoch.value);
     query->bind(4, row::number(reading.sequence.value));
     query->exec();
-    row::insert_event(file, {now, EventKind::conflict, meter,
-                             describe(reading) + " took the number of a refused reading with other content"});
+    row::insert_event(file,
+                      {now, EventKind::conflict, meter,
+                       row::describe(reading) + " took the number of a refused reading with other content"});
 }
 
 // How many wait for the operator; they are counted only when so many were ever refused that it could matter.
@@ -166,110 +161,10 @@ Notice hold(LedgerFile& file, const MeterId& meter, const row::Life& life, const
     count->exec();
 
     const auto kind = reason == RefusalReason::conflict ? EventKind::conflict : EventKind::refused;
-    row::insert_event(file, {now, kind, meter, fmt::format("{}: {}", describe(reading), text(reason))});
+    row::insert_event(file, {now, kind, meter, fmt::format("{}: {}", row::describe(reading), text(reason))});
     if (rows + 1 == SqliteLedger::most_held_per_meter)
         row::insert_event(file, {now, EventKind::held_full, meter, "further refused readings are not kept"});
     return Notice::first_time;
-}
-
-constexpr std::chrono::hours contested_once{24};
-constexpr std::chrono::minutes clocks_agree{10}; // two that are both synchronised
-
-// As far as they can be compared: within a boot by the uptime.
-bool measured_after(const Reading& reading, const Reading& other)
-{
-    if (reading.boot == other.boot)
-        return reading.uptime > other.uptime;
-    return reading.clock == Clock::synchronised && other.clock == Clock::synchronised &&
-           reading.measured_at > other.measured_at + clocks_agree;
-}
-
-// When it was measured is all that is asked of it.
-std::optional<LedgerReading> look_up_reading(LedgerFile& file, const char* sql, std::int64_t life,
-                                             Sequence bound)
-{
-    const auto query = file.query(sql);
-    query->bind(1, life);
-    query->bind(2, row::number(bound.value));
-    if (!query->executeStep())
-        return std::nullopt;
-    return row::reading_from(file, *query, Epoch{}, EpochFacts{});
-}
-
-// Where a meter has begun a newer epoch it goes on in that one only. (Sequence 1 tells where an epoch starts, not when.)
-// Told once an epoch, until the ledger is opened anew.
-bool goes_on_beside_a_newer_epoch(LedgerFile& file, const row::Life& life, const Reading& reading)
-{
-    if (!life.newer)
-        return false;
-    const auto newer = look_up_reading(
-        file, "SELECT sequence, facts FROM reading WHERE life = ? AND sequence > ? ORDER BY sequence LIMIT 1",
-        *life.newer, Sequence{1});
-    if (!newer || !measured_after(reading, newer->reading))
-        return false;
-    return file.clones_told.insert(life.id).second;
-}
-
-// A disk says so by itself. One that went back to a register says the same, since an epoch of the other is newer.
-bool knew_less_than_the_server(LedgerFile& file, const row::Life& life, const Reading& reading)
-{
-    if ((reading.events & static_cast<std::uint32_t>(MeterEvent::server_was_ahead)) == 0)
-        return false;
-    const auto before =
-        file.query("SELECT source FROM life WHERE meter = ? AND epoch < ? ORDER BY epoch DESC LIMIT 1");
-    before->bind(1, life.meter);
-    before->bind(2, reading.epoch.value);
-    return before->executeStep() && before->getColumn(0).getInt() == static_cast<int>(reading.source);
-}
-
-// Two disks that come of one: a meter's own sign that the server knows more than its disk, or two epochs at once.
-std::optional<LedgerEvent> note_clone(LedgerFile& file, const MeterId& meter, const row::Life& life,
-                                      const Reading& reading, WallTime now)
-{
-    std::string_view sign;
-    if (knew_less_than_the_server(file, life, reading)) {
-        sign =
-            "this server knew more than the meter's disk: an older copy of it was put back, or runs beside "
-            "it";
-    } else if (goes_on_beside_a_newer_epoch(file, life, reading)) {
-        sign = "was measured after a newer epoch began: a copy of the meter's disk runs beside it";
-    } else {
-        return std::nullopt;
-    }
-    LedgerEvent event{
-        now, EventKind::clone, meter,
-        fmt::format("{}: {}; if two run, what both count is added up: stop one, and give it an id "
-                    "of its own with `meter-server meter add`",
-                    describe(reading), sign)};
-    row::insert_event(file, event);
-    return event;
-}
-
-// Told within the last day: whoever is the broker makes as many of these as it likes, and the other events are to stay.
-bool was_contested(LedgerFile& file, const MeterId& meter, WallTime now)
-{
-    const auto query =
-        file.query("SELECT EXISTS (SELECT 1 FROM event WHERE kind = ? AND meter = ? AND at BETWEEN ? AND ?)");
-    query->bind(1, static_cast<int>(EventKind::client_id_contested));
-    query->bind(2, meter.text());
-    query->bind(3, row::number(now - contested_once));
-    query->bind(4, row::number(now));
-    return query->executeStep() && query->getColumn(0).getInt() != 0;
-}
-
-// Of an accepted reading.
-std::optional<LedgerEvent> note_alarms(LedgerFile& file, const MeterId& meter, const row::Life& life,
-                                       const Reading& reading, WallTime now)
-{
-    auto alarm = note_clone(file, meter, life, reading, now);
-    if ((reading.events & static_cast<std::uint32_t>(MeterEvent::client_id_contested)) == 0)
-        return alarm;
-    if (was_contested(file, meter, now))
-        return alarm;
-    LedgerEvent contested{now, EventKind::client_id_contested, meter,
-                          "tells that another program may come to the broker with its client id"};
-    row::insert_event(file, contested);
-    return alarm ? alarm : std::move(contested);
 }
 
 Appended append_one(LedgerFile& file, const IncomingReading& incoming, WallTime now)
@@ -294,7 +189,7 @@ Appended append_one(LedgerFile& file, const IncomingReading& incoming, WallTime 
             row::note_falls(file, *life, reading.sequence);
         if (life->refusals == row::Refusals::some)
             settle_held(file, incoming.meter, *life, reading, now);
-        return {outcome, Notice::first_time, note_alarms(file, incoming.meter, *life, reading, now)};
+        return {outcome, Notice::first_time, row::note_alarms(file, incoming.meter, *life, reading, now)};
     }
     if (std::holds_alternative<Duplicate>(outcome))
         return {outcome};
@@ -334,6 +229,12 @@ void describe_register(LedgerFile& file, std::int64_t meter_key, Source source, 
 
 } // namespace
 
+std::string row::describe(const Reading& reading)
+{
+    return fmt::format("epoch {} reading {} (total {})", reading.epoch.value, reading.sequence.value,
+                       reading.total.value);
+}
+
 row::Life row::start_epoch(LedgerFile& file, const MeterId& meter, const Reading& first, WallTime now)
 {
     const std::int64_t meter_key = make_meter(file, meter);
@@ -352,8 +253,8 @@ row::Life row::start_epoch(LedgerFile& file, const MeterId& meter, const Reading
         gap->exec();
     }
     row::insert_event(file, {now, EventKind::epoch_started, meter,
-                             fmt::format("{}, {} imp/kWh, {}", describe(first), first.constant.imp_per_kwh,
-                                         text(first.source))});
+                             fmt::format("{}, {} imp/kWh, {}", row::describe(first),
+                                         first.constant.imp_per_kwh, text(first.source))});
     if (first.source != Source::unstated) // whose numbers are the ledger's own
         row::note_open_end(file, meter, life, first.epoch, now);
     return life;

@@ -71,6 +71,12 @@ void note_falls(LedgerFile& file, const Life& life, Sequence sequence);
 int delete_held(LedgerFile& file, std::int64_t meter_key, Epoch epoch, Sequence sequence); // how many
 void insert_event(LedgerFile& file, const LedgerEvent& event);
 
+[[nodiscard]] std::string describe(const Reading& reading); // for people
+// What an accepted reading tells of a copy of the meter's disk, or of another program with its client id. Recorded, and to
+// be told.
+[[nodiscard]] std::optional<LedgerEvent> note_alarms(LedgerFile& file, const MeterId& meter, const Life& life,
+                                                     const Reading& reading, WallTime now);
+
 // A ledger that was restored: the largest holes in what it has, at most most_gaps_shown a meter, are gaps.
 void note_holes(LedgerFile& file, WallTime now);
 // … an epoch has begun: of the one before, what the backup lacks may be lost.
