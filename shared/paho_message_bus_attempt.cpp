@@ -112,10 +112,11 @@ void PahoMessageBus::Impl::fail(Time now, const std::string& reason, Loss loss)
         loss = Loss::client_id_contested;
     }
     if (loss == Loss::client_id_contested) {
-        if (now < next_rival_told)
+        if (now < next_rival_told) {
             loss = Loss::connection;
-        else
+        } else {
             next_rival_told = now + rival_told_every;
+        }
     }
     drop_connection();
     events.emplace_back(Disconnected{fmt::format("{}: {}", settings.url.text(), words), loss});
