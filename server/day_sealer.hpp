@@ -1,6 +1,7 @@
 // Seals the ledger's days when they are over (audit.hpp), one meter's day a turn, so that readings are taken in
 // between. At its first turn it seals what was left open while no server ran. A failure is told and tried again a
-// minute later; rows that are not what was stored are never sealed, and told once a day. Knows no clock: the caller does. Keeps a reference to the ledger. One thread.
+// minute later; rows that are not what was stored are never sealed, and told once a day. Knows no clock: the caller
+// does. Keeps a reference to the ledger. One thread.
 #pragma once
 
 #include "server/sqlite_ledger.hpp"

@@ -51,8 +51,8 @@ Server::SteadyTime Server::turn(SteadyTime now, WallTime wall)
         return waiting_.empty() ? classic_.next_deadline() : SteadyTime::min();
     };
     publish();
-    // While the bus is busy, what arrives gathers for a while: the next confirmations are of more readings each. One a reading would
-    // fall behind for ever where the broker takes fewer of them than readings come.
+    // While the bus is busy, what arrives gathers for a while: the next confirmations are of more readings each. One a
+    // reading would fall behind for ever where the broker takes fewer of them than readings come.
     if (waiting_.empty())
         gathered_from_ = now;
     const bool gathers = !outgoing_.empty() && now - gathered_from_ < gathered_at_most &&

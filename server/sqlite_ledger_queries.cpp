@@ -271,19 +271,12 @@ void SqliteLedger::readings(const MeterId& meter, WallTime since,
         const auto key = row::find_meter(file, meter);
         if (!key)
             return true;
-        const auto lives =
-            file.query("SELECT epoch, id, imp, start, source FROM life WHERE meter = ? ORDER BY epoch");
-        lives->bind(1, *key);
-        while (lives->executeStep()) {
-            const Epoch epoch{row::small(lives->getColumn(0))};
-            const EpochFacts facts{{row::small(lives->getColumn(2))},
-                                   {row::natural(lives->getColumn(3))},
-                                   static_cast<Source>(lives->getColumn(4).getInt())};
+        for (const row::MeterLife& life : row::lives_of(file, *key)) {
             const auto rows =
                 file.query("SELECT sequence, facts FROM reading WHERE life = ? ORDER BY sequence");
-            rows->bind(1, lives->getColumn(1).getInt64());
+            rows->bind(1, life.id);
             while (rows->executeStep()) {
-                const LedgerReading found = row::reading_from(file, *rows, epoch, facts);
+                const LedgerReading found = row::reading_from(file, *rows, life.epoch, life.facts);
                 if (time_of(found) >= since)
                     each(found);
             }

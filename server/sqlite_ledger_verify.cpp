@@ -126,16 +126,9 @@ private:
     MeterAudit verify_meter(const MeterId& meter, std::int64_t id)
     {
         MeterAudit audit{.meter = meter};
-        const auto lives =
-            file_.query("SELECT id, epoch, imp, start, source FROM life WHERE meter = ? ORDER BY epoch");
-        lives->bind(1, id);
-        while (lives->executeStep()) {
-            const Epoch epoch{row::small(lives->getColumn(1))};
-            const EpochFacts facts{{row::small(lives->getColumn(2))},
-                                   {row::natural(lives->getColumn(3))},
-                                   static_cast<Source>(lives->getColumn(4).getInt())};
-            open_days_ = row::open_days_of(file_, lives->getColumn(0).getInt64());
-            verify_life(audit, id, lives->getColumn(0).getInt64(), epoch, facts);
+        for (const row::MeterLife& life : row::lives_of(file_, id)) {
+            open_days_ = row::open_days_of(file_, life.id);
+            verify_life(audit, id, life);
         }
         for (const Seal& seal : seals_) {
             if (seal.meter != id)
@@ -151,26 +144,25 @@ private:
         return audit;
     }
 
-    void verify_life(MeterAudit& audit, std::int64_t meter, std::int64_t life, Epoch epoch,
-                     const EpochFacts& facts)
+    void verify_life(MeterAudit& audit, std::int64_t meter, const row::MeterLife& life)
     {
         const auto rows = file_.query("SELECT r.sequence, r.facts, t.seal, f.pulses FROM reading r "
                                       "LEFT JOIN late t ON t.life = r.life AND t.sequence = r.sequence "
                                       "LEFT JOIN fall f ON f.life = r.life AND f.sequence = r.sequence "
                                       "WHERE r.life = ? ORDER BY r.sequence");
-        rows->bind(1, life);
+        rows->bind(1, life.id);
         std::optional<Pulses> before;
         bool accepted = false; // a reading of this epoch, by the operator
         std::optional<std::string> fell;
         while (rows->executeStep()) {
-            const LedgerReading row = row::reading_from(file_, *rows, epoch, facts);
+            const LedgerReading row = row::reading_from(file_, *rows, life.epoch, life.facts);
             const auto late =
                 rows->getColumn(2).isNull() ? std::nullopt : std::optional(row::natural(rows->getColumn(2)));
             verify_seal_of(audit, meter, row, late);
             accepted = accepted || row.standing == Standing::accepted_by_operator;
             if (row.standing == Standing::discarded)
                 continue;
-            if (row.reading.source != facts.source)
+            if (row.reading.source != life.facts.source)
                 throw Fault{fmt::format("{} is not of its epoch's source", name(audit.meter, row.reading))};
             const std::uint64_t fall =
                 before && *before > row.reading.total ? before->value - row.reading.total.value : 0;
