@@ -127,8 +127,8 @@ std::optional<LedgerReading> set_by(LedgerFile& file, const row::Life& life, Epo
     first->bind(1, life.id);
     if (!first->executeStep())
         return std::nullopt;
-    LedgerReading found = row::reading_from(file, *first, epoch, life.facts);
-    return register_change(found.reading) ? std::optional(std::move(found)) : std::nullopt;
+    const LedgerReading found = row::reading_from(file, *first, epoch, life.facts);
+    return register_change(found.reading) ? std::optional(found) : std::nullopt;
 }
 
 // Of a row whose first columns are these.
