@@ -15,6 +15,7 @@ constexpr std::chrono::minutes counted_once{1}; // a repeat of a refusal: a floo
 struct Row {
     Neighbour neighbour;
     Standing standing = Standing::admitted;
+    std::uint64_t boot = 0;
 };
 
 std::optional<Row> look_up(LedgerFile& file, LedgerFile::Query query)
@@ -24,7 +25,8 @@ std::optional<Row> look_up(LedgerFile& file, LedgerFile::Query query)
     const PackedReading facts = row::facts(query->getColumn(1));
     return Row{
         {{row::natural(query->getColumn(0))}, facts.total, row::find_boot(file, facts.boot).id, facts.uptime},
-        facts.standing};
+        facts.standing,
+        facts.boot};
 }
 
 std::optional<Row> newest_of(LedgerFile& file, const row::Life& life)
@@ -47,9 +49,11 @@ std::optional<Neighbour> neighbour(LedgerFile& file, const char* sql, const row:
 }
 
 // What the epoch holds around that sequence.
-void look_around(LedgerFile& file, const row::Life& life, Sequence sequence, AdmissionContext& context)
+void look_around(LedgerFile& file, row::Life& life, Sequence sequence, AdmissionContext& context)
 {
     const auto newest = newest_of(file, life);
+    if (newest)
+        life.newest_boot = newest->boot;
     if (newest && newest->neighbour.sequence < sequence && newest->standing != Standing::discarded) {
         context.previous = newest->neighbour; // as nearly always
         return;

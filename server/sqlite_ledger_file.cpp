@@ -36,8 +36,9 @@ SQLite::Database open(const std::filesystem::path& file, LedgerAccess access)
                             file.string()));
         }
     }
-    const int flags = only_reads(access) ? SQLite::OPEN_READONLY : SQLite::OPEN_READWRITE;
-    return {file.string(), flags, patience_ms};
+    const int access_flag = only_reads(access) ? SQLite::OPEN_READONLY : SQLite::OPEN_READWRITE;
+    // One thread uses it: SQLite need not lock at each of its calls.
+    return {file.string(), access_flag | SQLite::OPEN_NOMUTEX, patience_ms};
 }
 
 } // namespace

@@ -8,8 +8,10 @@
 #include <fmt/core.h>
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <stdexcept>
+#include <utility>
 
 namespace pulsemeter {
 
@@ -36,7 +38,8 @@ struct Life {
     EpochFacts facts;
     bool overruled = false; // the operator accepted a reading against the order of totals
     Refusals refusals = Refusals::some;
-    std::optional<std::int64_t> newer = std::nullopt; // the life of the next epoch of the same source
+    std::optional<std::int64_t> newer = std::nullopt;        // the life of the next epoch of the same source
+    std::optional<std::uint64_t> newest_boot = std::nullopt; // of its newest row, where that was looked at
 };
 
 struct Held {
@@ -131,8 +134,10 @@ void note_all(LedgerFile& file);
 // late if that is sealed already), and whether they end a gap. At its end.
 void note_new_rows(LedgerFile& file);
 
-// The stretch of that boot, by its number too, that begins nearest to `boot.began`; a new one if none is near.
-[[nodiscard]] std::pair<std::uint64_t, Boot> stretch_of(LedgerFile& file, const Boot& boot);
+// The stretch of that boot, by its number too: the likely one if it begins near `boot.began`, else the nearest; a new one if
+// none is near.
+[[nodiscard]] std::pair<std::uint64_t, Boot> stretch_of(LedgerFile& file, const Boot& boot,
+                                                        std::optional<std::uint64_t> likely = std::nullopt);
 [[nodiscard]] Boot find_boot(LedgerFile& file, std::uint64_t number); // SQLITE_CORRUPT if there is none
 [[nodiscard]] WallTime measured_at(const Boot& boot, const PackedReading& facts);
 // Of a row whose first columns are sequence and facts.
@@ -147,6 +152,9 @@ struct SqliteLedger::Impl {
     std::optional<LedgerFile> file;
     LastUse last_use = LastUse::clean;
     std::optional<FileId> opened = std::nullopt; // the first time
+    std::map<std::uint64_t, Boot> boots;         // that are committed: their rows never change
+
+    static constexpr std::size_t most_boots = 200'000; // some 20 MB
 
     // `restore` put another ledger there: what this one is used with (keys, settings) may not fit it.
     [[nodiscard]] bool was_replaced() const
@@ -158,6 +166,7 @@ struct SqliteLedger::Impl {
     void open()
     {
         const auto before = identify(path);
+        boots.clear();
         file.emplace(path, access, last_use);
         last_use = LastUse::clean;
         if (!opened)
@@ -186,15 +195,17 @@ struct SqliteLedger::Impl {
     template <typename Body>
     auto write(const Body& body) -> decltype(body(*file))
     {
-        return run([&body](LedgerFile& open) {
+        return run([&](LedgerFile& open) {
             SQLite::Transaction transaction(open.database(), SQLite::TransactionBehavior::IMMEDIATE);
             open.new_rows.clear();
-            open.boots.clear();
+            open.boots = std::exchange(boots, {}); // none of a transaction that failed
             auto result = body(open);
             row::note_new_rows(open);
             if (!open.is_in_place())
                 throw SQLite::Exception("it was moved, replaced or removed while it was in use");
             transaction.commit();
+            if (open.boots.size() < most_boots)
+                boots = std::exchange(open.boots, {});
             return result;
         });
     }

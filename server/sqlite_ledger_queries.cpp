@@ -21,15 +21,6 @@ void add(std::vector<ConsumedPulses>& consumption, MeterConstant constant, std::
     }
 }
 
-// Total at an end of an epoch's part up to `until`.
-std::uint64_t total_at(LedgerFile& file, const char* sql, std::int64_t life, Sequence until)
-{
-    const auto query = file.query(sql);
-    query->bind(1, life);
-    query->bind(2, row::number(until.value));
-    return query->executeStep() ? row::facts(query->getColumn(0)).total.value : 0;
-}
-
 // Few: each is an act of the operator.
 Wide falls(LedgerFile& file, std::int64_t life, Sequence until)
 {
@@ -42,45 +33,45 @@ Wide falls(LedgerFile& file, std::int64_t life, Sequence until)
     return sum;
 }
 
-// Σ of the rises = last − first + Σ of the falls, so that no length of an epoch makes it slow. `known_last`: the total of
-// the last one, where it is at hand.
-Wide rises(LedgerFile& file, std::int64_t life, Sequence until, std::optional<Pulses> known_last, Wide fallen)
+// The total of the newest one up to `until` that counts.
+std::uint64_t last_total(LedgerFile& file, std::int64_t life, Sequence until)
 {
-    const auto first =
-        total_at(file,
-                 "SELECT facts FROM reading WHERE life = ? AND sequence <= ? AND facts < x'80' "
-                 "ORDER BY sequence LIMIT 1",
-                 life, until);
-    const auto last = known_last ? known_last->value
-                                 : total_at(file,
-                                            "SELECT facts FROM reading WHERE life = ? AND sequence <= ? "
-                                            "AND facts < x'80' ORDER BY sequence DESC LIMIT 1",
-                                            life, until);
-    const Wide risen_to = last + fallen;
-    return risen_to > first ? risen_to - first : 0;
+    const auto query = file.query("SELECT facts FROM reading WHERE life = ? AND sequence <= ? "
+                                  "AND facts < x'80' ORDER BY sequence DESC LIMIT 1");
+    query->bind(1, life);
+    query->bind(2, row::number(until.value));
+    return query->executeStep() ? row::facts(query->getColumn(0)).total.value : 0;
 }
 
 // Simulated energy never joins another. What the classic wire has brought is a meter's as far as anyone knows, and goes
 // with measured energy: who moves over to the sealed wire keeps what was used before.
+// Of an epoch it is Σ of the rises = last − first + Σ of the falls, so that no length of an epoch makes it slow.
 // `known_last` is the total of `until`, unless that may have been discarded.
 std::vector<ConsumedPulses> consumption(LedgerFile& file, const MeterId& meter, const Reading& until,
                                         std::optional<Pulses> known_last)
 {
     static_assert(static_cast<int>(Source::simulated) == 2);
     const auto lives =
-        file.query("SELECT l.id, l.epoch, l.imp, l.overruled FROM meter m JOIN life l ON l.meter = m.id "
-                   "WHERE m.name = ? AND (l.source = 2) = ? AND l.epoch <= ? ORDER BY l.epoch");
+        file.query("SELECT l.id, l.epoch, l.imp, l.overruled, (SELECT facts FROM reading WHERE life = l.id "
+                   "AND sequence <= iif(l.epoch = ?3, ?4, ?5) AND facts < x'80' ORDER BY sequence LIMIT 1) "
+                   "FROM meter m JOIN life l ON l.meter = m.id "
+                   "WHERE m.name = ?1 AND (l.source = 2) = ?2 AND l.epoch <= ?3 ORDER BY l.epoch");
     lives->bind(1, meter.text());
     lives->bind(2, until.source == Source::simulated ? 1 : 0);
     lives->bind(3, until.epoch.value);
+    lives->bind(4, row::number(until.sequence.value));
+    lives->bind(5, row::number(largest_integer));
     std::vector<ConsumedPulses> sum;
     while (lives->executeStep()) {
         const std::int64_t life = lives->getColumn(0).getInt64();
         const bool own = row::small(lives->getColumn(1)) == until.epoch.value;
         const Sequence end = own ? until.sequence : Sequence{largest_integer};
         const bool may_have_fallen = lives->getColumn(3).getInt() != 0;
-        Wide pulses = rises(file, life, end, own ? known_last : std::nullopt,
-                            may_have_fallen ? falls(file, life, end) : 0);
+        const std::uint64_t first =
+            lives->getColumn(4).isNull() ? 0 : row::facts(lives->getColumn(4)).total.value; // none counts
+        const Wide risen_to = (own && known_last ? known_last->value : last_total(file, life, end)) +
+                              (may_have_fallen ? falls(file, life, end) : Wide{0});
+        Wide pulses = risen_to > first ? risen_to - first : 0;
         const MeterConstant constant{row::small(lives->getColumn(2))};
         for (; pulses > largest_integer; pulses -= largest_integer)
             add(sum, constant, largest_integer);

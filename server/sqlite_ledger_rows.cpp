@@ -195,7 +195,7 @@ void insert_reading(LedgerFile& file, const Life& life, const Reading& reading, 
                     Standing standing, Delivery delivery)
 {
     const std::int64_t began = difference(number(reading.measured_at), reading.uptime.count());
-    const auto [boot_number, boot] = stretch_of(file, {reading.boot, began});
+    const auto [boot_number, boot] = stretch_of(file, {reading.boot, began}, life.newest_boot);
     insert_packed(file, life.id, reading.sequence,
                   {.total = reading.total,
                    .boot = boot_number,
@@ -243,8 +243,14 @@ void insert_event(LedgerFile& file, const LedgerEvent& event)
     trim->exec();
 }
 
-std::pair<std::uint64_t, Boot> stretch_of(LedgerFile& file, const Boot& boot)
+std::pair<std::uint64_t, Boot> stretch_of(LedgerFile& file, const Boot& boot,
+                                          std::optional<std::uint64_t> likely)
 {
+    if (likely) {
+        const Boot stretch = find_boot(file, *likely);
+        if (stretch.id == boot.id && distance(stretch.began, boot.began) <= straight_ms)
+            return {*likely, stretch};
+    }
     const auto known = file.query("SELECT id, began FROM boot WHERE boot = ?");
     known->bind(1, boot.id.data(), static_cast<int>(boot.id.size()));
     std::pair<std::uint64_t, Boot> nearest;
