@@ -7,7 +7,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <stdexcept>
 #include <system_error>
@@ -154,11 +153,10 @@ void MqttSocket::receive()
 {
     in_.erase(0, taken_);
     taken_ = 0;
-    std::array<char, 65536> bytes{};
-    const ssize_t count = ::recv(socket_, bytes.data(), bytes.size(), 0);
+    const ssize_t count = ::recv(socket_, input_.data(), input_.size(), 0);
     if (count <= 0)
         fail("the broker has closed the connection");
-    in_.append(bytes.data(), static_cast<std::size_t>(count));
+    in_.append(input_.data(), static_cast<std::size_t>(count));
 }
 
 std::string_view MqttSocket::next_packet()

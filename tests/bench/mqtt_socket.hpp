@@ -2,6 +2,7 @@
 // broker that misbehaves ends the program with an exception. One thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -40,6 +41,7 @@ private:
 
     int socket_ = -1;
     std::string out_;
+    std::array<char, 65536> input_{}; // what came at once
     std::string in_;
     std::size_t taken_ = 0; // of `in_`
 };
