@@ -216,6 +216,8 @@ class Services(unittest.TestCase):
             self.assertEqual(owner, unit, "a user of its own")
             folder = self.machine.run("stat", "-c", "%U %a", STATE[unit]).stdout.strip()
             self.assertEqual(folder, f"{unit} 700")
+        scheduling = self.machine.run("chrt", "--pid", self.machine.show(SERVER, "MainPID")).stdout
+        self.assertIn("SCHED_BATCH", scheduling)
         self.assertIn("connected", self.machine.show(METER, "StatusText"))
         self.assertEqual(self.machine.show(SERVER, "StatusText"), "connected to the broker")
         self.check_probe()
