@@ -94,9 +94,9 @@ class BesideARunningServer(Case):
 class Held(Case):
     def setUp(self):
         super().setUp()
-        broker = self.broker()
-        self.server_ = self.server(broker)
-        self.peer = Peer(self, self.tap(broker), Keys.of(self.server_.add("hall")))
+        self.broker_ = self.broker()
+        self.server_ = self.server(self.broker_)
+        self.peer = Peer(self, self.tap(self.broker_), Keys.of(self.server_.add("hall")))
         self.server_.run()
         self.peer.hello()
 
@@ -193,6 +193,35 @@ class Held(Case):
         status = self.server_.status()
         self.assertEqual((status["epoch"], status["total_pulses"], status["refused"]), (2, 600, 0))
         self.assertEqual(status["cost"], "0.2145", "450 + 100: consumption is within epochs")
+
+    def test_events_are_listed_the_newest_last_of_all_or_of_one_meter(self):
+        self.assertEqual(self.server_.command("events", check=True).stdout, "no event yet\n")
+        self.assertEqual(self.events(), [])
+        attic = Peer(self, self.tap(self.broker_), Keys.of(self.server_.add("attic")))
+        attic.hello()
+        self.send(1, 1, 0)
+        self.peer.wait_confirmed([(1, 1)])
+        attic.send(reading(1, 1, 0))
+        attic.wait_confirmed([(1, 1)])
+        self.send(1, 2, 10**6, source=MEASURED)
+        self.peer.wait_refused((1, 2), "constant changed")
+        self.server_.command("held", "discard", "hall", check=True)
+
+        mine = [("hall", "epoch_started"), ("hall", "refused"), ("hall", "held_discarded")]
+        self.assertEqual(self.events(), [mine[0], ("attic", "epoch_started"), *mine[1:]])
+        self.assertEqual(self.events("hall"), mine)
+        self.assertEqual(self.events("--most", 2), mine[1:])
+        for line, (meter, kind) in zip(self.server_.command("events", "hall", check=True).stdout.splitlines(), mine, strict=True):
+            self.assertRegex(line, rf"^\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d  {meter} +{kind} +epoch 1 reading [12] \(total \d+\b")
+        self.assert_refused(self.server_.command("events", "cellar"), 2, "cellar")
+        self.assert_refused(self.server_.command("events", "--most", 0), 2, "--most")
+
+    def events(self, *words):
+        listed = json.loads(self.server_.command("events", "--json", *words, check=True).stdout)["events"]
+        for each in listed:
+            self.assertRegex(each["at"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
+            self.assertTrue(each["detail"])
+        return [(each["meter"], each["kind"]) for each in listed]
 
     def test_a_hello_is_answered_with_what_the_server_knows(self):
         self.send(1, 1, 0)
