@@ -6,6 +6,7 @@
 #include "server/sqlite_ledger.hpp"
 #include "shared/crypto/classic_token.hpp"
 #include "shared/event_loop.hpp"
+#include "shared/log.hpp"
 #include "shared/paho_message_bus.hpp"
 #include "shared/shell_command.hpp"
 
@@ -24,6 +25,8 @@ using std::chrono::steady_clock;
 
 constexpr std::chrono::seconds retained_within{2}; // as the running server waits for it
 constexpr std::chrono::seconds patience{10};
+// A meter that is refused speaks when the running server repeats the stored total to it, every 10 s, and pauses before.
+constexpr std::chrono::seconds heard_within{20};
 
 struct RestoreTotalOptions {
     std::optional<std::string> data;
@@ -83,6 +86,20 @@ public:
         if (!found)
             (void)wait(retained_within, is_retained, found);
         return found;
+    }
+
+    // Whether somebody with that key publishes there now. Throws if it is not awaited to its end.
+    [[nodiscard]] bool is_in_use(crypto::Fernet& fernet)
+    {
+        std::optional<std::string> ignored;
+        const auto is_live = [&fernet](const BusEvent& event) {
+            const auto* message = std::get_if<Received>(&event);
+            return message != nullptr && !message->retained && fernet.open(message->payload).has_value();
+        };
+        const bool heard = wait(heard_within, is_live, ignored);
+        if (loop_.stop_requested())
+            throw std::runtime_error("stopped; nothing was put back");
+        return heard;
     }
 
     void keep(const std::string& payload)
@@ -162,12 +179,18 @@ ExitCode restore_total(const RestoreTotalOptions& options)
             return ExitCode::done;
         }
     }
+    // It would soon write its lower total over what is put there.
+    log::info("listening for {} s whether meter {} still runs", heard_within.count(), meter.id.text());
     crypto::Fernet fernet(key);
+    if (up.is_in_use(fernet)) {
+        throw UsageError(fmt::format(
+            "meter {} still runs: it publishes on {}; stop it, then put its total back, then start it again",
+            meter.id.text(), topic));
+    }
     up.keep(crypto::seal_total(fernet, stored, wall_time(), crypto::random_iv()));
     print(fmt::format(
         "the stored total {} of meter {} is on {} again, sealed and retained. Now start the meter again: it "
-        "goes on from {}. (A meter that was running is still below it and has to be stopped first; what "
-        "it counted while its totals were refused is in no total.)\n",
+        "goes on from {}. (What it counted while its totals were refused is in no total.)\n",
         stored.value, meter.id.text(), topic, stored.value));
     return ExitCode::done;
 }
