@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <string>
+#include <filesystem>
+#include <optional>
 #include <system_error>
+#include <utility>
 
 namespace pulsemeter {
 namespace {
@@ -20,18 +22,106 @@ std::string one_line(std::string text)
 
 } // namespace
 
-void flush_output()
+Option Option::takes(const std::string& value)
 {
-    int error = std::ferror(stdout) != 0 ? EIO : 0; // of an earlier write
-    if (std::fflush(stdout) != 0)
-        error = errno;
-    if (error != 0)
-        throw std::system_error(error, std::generic_category(), "writing to standard output");
+    option_->option_text(value);
+    return *this;
 }
 
-ExitCode run_command_line(CLI::App& program, const Action& action, int argc, char** argv)
+Option Option::within(std::uint64_t smallest, std::uint64_t largest)
 {
-    program.require_subcommand(1);
+    option_->check(CLI::Range(smallest, largest));
+    return *this;
+}
+
+Option Option::one_of(const std::vector<std::string>& words)
+{
+    option_->check(CLI::IsMember(words));
+    return *this;
+}
+
+Option Option::required()
+{
+    option_->required();
+    return *this;
+}
+
+Option Option::needs(const Option& other)
+{
+    option_->needs(other.option_);
+    return *this;
+}
+
+Option Option::excludes(const Option& other)
+{
+    option_->excludes(other.option_);
+    return *this;
+}
+
+Command Command::add_command(const std::string& name, const std::string& description)
+{
+    return {*command_->add_subcommand(name, description), *chosen_};
+}
+
+Command Command::add_group(const std::string& name, const std::string& description)
+{
+    CLI::App* group = command_->add_subcommand(name, description);
+    group->require_subcommand(1);
+    return {*group, *chosen_};
+}
+
+template <typename Value>
+Option Command::add_option(const std::string& name, Value& value, const std::string& description)
+{
+    return Option(*command_->add_option(name, value, description));
+}
+template Option Command::add_option(const std::string&, std::string&, const std::string&);
+template Option Command::add_option(const std::string&, std::optional<std::string>&, const std::string&);
+template Option Command::add_option(const std::string&, std::filesystem::path&, const std::string&);
+template Option Command::add_option(const std::string&, std::optional<std::filesystem::path>&,
+                                    const std::string&);
+template Option Command::add_option(const std::string&, std::uint32_t&, const std::string&);
+template Option Command::add_option(const std::string&, std::optional<std::uint32_t>&, const std::string&);
+template Option Command::add_option(const std::string&, std::uint64_t&, const std::string&);
+template Option Command::add_option(const std::string&, std::optional<std::uint64_t>&, const std::string&);
+
+Option Command::add_flag(const std::string& name, bool& value, const std::string& description)
+{
+    return Option(*command_->add_flag(name, value, description));
+}
+
+void Command::does(Action action)
+{
+    command_->callback([chosen = chosen_, action = std::move(action)] { *chosen = action; });
+}
+
+struct Program::Parser {
+    Parser(const std::string& name, const std::string& description, const std::string& version)
+        : program(description, name)
+    {
+        program.set_version_flag("--version", version);
+        program.require_subcommand(1);
+    }
+
+    CLI::App program;
+    Action chosen;
+};
+
+Program::Program(const std::string& name, const std::string& description, const std::string& version)
+    : Program(std::make_unique<Parser>(name, description, version))
+{
+}
+
+Program::Program(std::unique_ptr<Parser> parser)
+    : Command(parser->program, parser->chosen), parser_(std::move(parser))
+{
+}
+
+Program::~Program() = default;
+
+ExitCode Program::run(int argc, const char* const* argv)
+{
+    CLI::App& program = parser_->program;
     try {
         program.parse(argc, argv);
     } catch (const CLI::Success& help_or_version) {
@@ -42,9 +132,18 @@ ExitCode run_command_line(CLI::App& program, const Action& action, int argc, cha
         const std::string what = unknown.empty() ? error.what() : "unknown: " + unknown.front();
         throw UsageError(one_line(what) + " (see " + program.get_name() + " --help)");
     }
-    const ExitCode code = action();
+    const ExitCode code = parser_->chosen();
     flush_output(); // a script must not take half an answer for a whole one
     return code;
+}
+
+void flush_output()
+{
+    int error = std::ferror(stdout) != 0 ? EIO : 0; // of an earlier write
+    if (std::fflush(stdout) != 0)
+        error = errno;
+    if (error != 0)
+        throw std::system_error(error, std::generic_category(), "writing to standard output");
 }
 
 } // namespace pulsemeter
