@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <optional>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -18,6 +19,32 @@ std::string one_line(std::string text)
 {
     std::replace(text.begin(), text.end(), '\n', ' ');
     return text;
+}
+
+// The option of `command`, or of the chosen one below it, whose value is missing according to `error`, which names it
+// in its text only.
+const CLI::Option* option_without_value(const CLI::App& command, const CLI::ParseError& error)
+{
+    for (const CLI::Option* option : command.get_options()) {
+        const auto missing =
+            CLI::ArgumentMismatch::TypedAtLeast(option->get_name(), 1, option->get_type_name());
+        if (std::string_view(missing.what()) == error.what())
+            return option;
+    }
+    for (const CLI::App* chosen : command.get_subcommands()) {
+        if (const CLI::Option* option = option_without_value(*chosen, error))
+            return option;
+    }
+    return nullptr;
+}
+
+std::string refusal(const CLI::App& program, const CLI::ParseError& error)
+{
+    if (const auto unknown = program.remaining(true); !unknown.empty())
+        return "unknown: " + unknown.front();
+    if (const CLI::Option* option = option_without_value(program, error))
+        return option->get_name() + " wants a value: " + option->get_option_text();
+    return error.what();
 }
 
 } // namespace
@@ -128,9 +155,7 @@ ExitCode Program::run(int argc, const char* const* argv)
         program.exit(help_or_version);
         return ExitCode::done;
     } catch (const CLI::ParseError& error) {
-        const auto unknown = program.remaining(true);
-        const std::string what = unknown.empty() ? error.what() : "unknown: " + unknown.front();
-        throw UsageError(one_line(what) + " (see " + program.get_name() + " --help)");
+        throw UsageError(one_line(refusal(program, error)) + " (see " + program.get_name() + " --help)");
     }
     const ExitCode code = parser_->chosen();
     flush_output(); // a script must not take half an answer for a whole one

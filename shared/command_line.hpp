@@ -24,7 +24,7 @@ using Action = std::function<ExitCode()>;
 
 class Option {
 public:
-    Option takes(const std::string& value);                       // what --help calls its value, e.g. FILE
+    Option takes(const std::string& value);                       // the name of its value, e.g. FILE
     Option within(std::uint64_t smallest, std::uint64_t largest); // refuses any other number
     Option one_of(const std::vector<std::string>& words);         // refuses any other word
     Option required();

@@ -160,6 +160,18 @@ BOOST_AUTO_TEST_CASE(a_value_that_is_not_allowed_is_quoted_with_what_is)
     BOOST_TEST(done.empty());
 }
 
+BOOST_AUTO_TEST_CASE(an_option_without_its_value_says_what_it_wants)
+{
+    BOOST_TEST(refused_note({"--rate"}) == "--rate wants a value: N (see sample --help)");
+    BOOST_TEST(refused_note({"--wire"}) == "--wire wants a value: WIRE (see sample --help)");
+    BOOST_TEST(refused_note({"--note", "words", "--file"}) ==
+               "--file wants a value: FILE (see sample --help)");
+    BOOST_TEST(refusal({"note", "--out"}) == "--out wants a value: FILE (see sample --help)");
+    BOOST_TEST(refusal({"note", "--out="}) == "--out wants a value: FILE (see sample --help)");
+    BOOST_TEST(refused_note({"--fly", "--rate"}) == "unknown: --fly (see sample --help)");
+    BOOST_TEST(done.empty());
+}
+
 BOOST_AUTO_TEST_CASE(options_that_need_or_exclude_each_other_name_each_other)
 {
     BOOST_TEST(refused_note({"--epoch", "1"}) == "--epoch requires --file (see sample --help)");
