@@ -2,7 +2,6 @@
 #include "meter-pi/sources.hpp"
 #include "shared/log.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/core.h>
 
 namespace pulsemeter {
@@ -14,19 +13,17 @@ constexpr const char* description =
 
 ExitCode main_of_meter(int argc, char** argv)
 {
-    CLI::App program(description, "meter-pi");
-    program.set_version_flag("--version",
-                             fmt::format("meter-pi {} ({})", PULSEMETER_VERSION, gpio_support()));
+    Program program("meter-pi", description,
+                    fmt::format("meter-pi {} ({})", PULSEMETER_VERSION, gpio_support()));
 
-    Action action;
-    add_run(program, action);
-    add_status(program, action);
-    add_doctor(program, action);
-    add_probe(program, action);
-    add_record(program, action);
-    add_register(program, action);
+    add_run(program);
+    add_status(program);
+    add_doctor(program);
+    add_probe(program);
+    add_record(program);
+    add_register(program);
 
-    return run_command_line(program, action, argc, argv);
+    return program.run(argc, argv);
 }
 
 } // namespace

@@ -1,8 +1,6 @@
 #include "server/commands/commands.hpp"
 #include "shared/log.hpp"
 
-#include <CLI/CLI.hpp>
-
 namespace pulsemeter {
 namespace {
 
@@ -13,32 +11,27 @@ constexpr const char* description =
 
 ExitCode main_of_server(int argc, char** argv)
 {
-    CLI::App program(description, "meter-server");
-    program.set_version_flag("--version", "meter-server " PULSEMETER_VERSION);
+    Program program("meter-server", description, "meter-server " PULSEMETER_VERSION);
 
-    Action action;
-    add_init(program, action);
-    CLI::App* meter = program.add_subcommand("meter", "Add, list and remove meters");
-    meter->require_subcommand(1);
-    add_meter_add(*meter, action);
-    add_meter_list(*meter, action);
-    add_meter_remove(*meter, action);
-    add_meter_restore_total(*meter, action);
-    add_run(program, action);
-    add_status(program, action);
-    add_readings(program, action);
-    add_events(program, action);
-    add_held(program, action);
-    add_verify(program, action);
-    add_backup(program, action);
-    add_restore(program, action);
-    CLI::App* broker =
-        program.add_subcommand("broker", "Ask the broker how it is, and listen to what passes");
-    broker->require_subcommand(1);
-    add_broker_status(*broker, action);
-    add_broker_listen(*broker, action);
+    add_init(program);
+    Command meter = program.add_group("meter", "Add, list and remove meters");
+    add_meter_add(meter);
+    add_meter_list(meter);
+    add_meter_remove(meter);
+    add_meter_restore_total(meter);
+    add_run(program);
+    add_status(program);
+    add_readings(program);
+    add_events(program);
+    add_held(program);
+    add_verify(program);
+    add_backup(program);
+    add_restore(program);
+    Command broker = program.add_group("broker", "Ask the broker how it is, and listen to what passes");
+    add_broker_status(broker);
+    add_broker_listen(broker);
 
-    return run_command_line(program, action, argc, argv);
+    return program.run(argc, argv);
 }
 
 } // namespace

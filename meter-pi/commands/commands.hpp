@@ -1,15 +1,15 @@
-// The subcommands of meter-pi, one file each: each function adds its subcommand to the parser.
+// The subcommands of meter-pi, one file each: each function adds its subcommand to `parent`.
 #pragma once
 
 #include "shared/command_line.hpp"
 
 namespace pulsemeter {
 
-void add_doctor(CLI::App& parent, Action& action);
-void add_probe(CLI::App& parent, Action& action);
-void add_record(CLI::App& parent, Action& action);
-void add_register(CLI::App& parent, Action& action);
-void add_run(CLI::App& parent, Action& action);
-void add_status(CLI::App& parent, Action& action);
+void add_doctor(Command& parent);
+void add_probe(Command& parent);
+void add_record(Command& parent);
+void add_register(Command& parent);
+void add_run(Command& parent);
+void add_status(Command& parent);
 
 } // namespace pulsemeter

@@ -5,7 +5,6 @@
 #include "meter-pi/state_folder.hpp"
 #include "shared/paho_message_bus.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/core.h>
 #include <nlohmann/json.hpp>
 
@@ -119,18 +118,17 @@ ExitCode examine(const DoctorOptions& options)
 
 } // namespace
 
-void add_doctor(CLI::App& parent, Action& action)
+void add_doctor(Command& parent)
 {
     auto options = std::make_shared<DoctorOptions>();
-    CLI::App* command = parent.add_subcommand(
+    Command command = parent.add_command(
         "doctor", "Look at everything that can be wrong, also beside a running meter; exit 0 if all is well");
-    command->add_option("--config", options->config, "The meter's configuration file")
-        ->option_text("FILE")
-        ->required();
-    command->add_option("--state", options->state, "The folder of the meter (default as in run)")
-        ->option_text("DIR");
-    command->add_flag("--json", options->json, "For scripts");
-    command->callback([options, &action] { action = [options] { return examine(*options); }; });
+    command.add_option("--config", options->config, "The meter's configuration file")
+        .takes("FILE")
+        .required();
+    command.add_option("--state", options->state, "The folder of the meter (default as in run)").takes("DIR");
+    command.add_flag("--json", options->json, "For scripts");
+    command.does([options] { return examine(*options); });
 }
 
 } // namespace pulsemeter

@@ -4,7 +4,6 @@
 #include "meter-pi/commands/watch.hpp"
 #include "shared/command_line.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/core.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -95,13 +94,13 @@ ExitCode run_probe(const WatchOptions& options)
 
 } // namespace
 
-void add_probe(CLI::App& parent, Action& action)
+void add_probe(Command& parent)
 {
     auto options = std::make_shared<WatchOptions>();
-    CLI::App* command = parent.add_subcommand(
-        "probe", "Show what the sensor sees, live, to align it; not while the meter runs");
-    add_watch_options(*command, *options);
-    command->callback([options, &action] { action = [options] { return run_probe(*options); }; });
+    Command command =
+        parent.add_command("probe", "Show what the sensor sees, live, to align it; not while the meter runs");
+    add_watch_options(command, *options);
+    command.does([options] { return run_probe(*options); });
 }
 
 } // namespace pulsemeter

@@ -3,7 +3,6 @@
 #include "meter-pi/trace.hpp"
 #include "shared/log.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <unistd.h>
@@ -97,15 +96,15 @@ ExitCode record(const RecordOptions& options)
 
 } // namespace
 
-void add_record(CLI::App& parent, Action& action)
+void add_record(Command& parent)
 {
     auto options = std::make_shared<RecordOptions>();
-    CLI::App* command =
-        parent.add_subcommand("record", "Record the sensor's edges as a trace; not while the meter runs");
-    command->add_option("TRACE", options->trace, "The file to make; an existing one is not overwritten")
-        ->required();
-    add_watch_options(*command, options->watch);
-    command->callback([options, &action] { action = [options] { return record(*options); }; });
+    Command command =
+        parent.add_command("record", "Record the sensor's edges as a trace; not while the meter runs");
+    command.add_option("TRACE", options->trace, "The file to make; an existing one is not overwritten")
+        .required();
+    add_watch_options(command, options->watch);
+    command.does([options] { return record(*options); });
 }
 
 } // namespace pulsemeter

@@ -5,7 +5,6 @@
 #include "meter-pi/state_folder.hpp"
 #include "shared/files.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/core.h>
 #include <nlohmann/json.hpp>
 
@@ -119,47 +118,46 @@ ExitCode set(const SetOptions& options)
     return ExitCode::done;
 }
 
-void add_state_option(CLI::App& command, std::optional<std::string>& state)
+void add_state_option(Command& command, std::optional<std::string>& state)
 {
-    command.add_option("--state", state, "The folder of the meter (default as in run)")->option_text("DIR");
+    command.add_option("--state", state, "The folder of the meter (default as in run)").takes("DIR");
 }
 
-void add_show(CLI::App& parent, Action& action)
+void add_show(Command& parent)
 {
     auto options = std::make_shared<ShowOptions>();
-    CLI::App* command = parent.add_subcommand("show", "Show the register, also beside a running meter");
-    add_state_option(*command, options->state);
-    command->add_flag("--json", options->json, "For scripts");
-    command->callback([options, &action] { action = [options] { return show(*options); }; });
+    Command command = parent.add_command("show", "Show the register, also beside a running meter");
+    add_state_option(command, options->state);
+    command.add_flag("--json", options->json, "For scripts");
+    command.does([options] { return show(*options); });
 }
 
-void add_set(CLI::App& parent, Action& action)
+void add_set(Command& parent)
 {
     auto options = std::make_shared<SetOptions>();
-    CLI::App* command = parent.add_subcommand(
+    Command command = parent.add_command(
         "set", "Set it to the number on the meter's own display; not while the meter runs");
     command
-        ->add_option("--config", options->config,
-                     "The meter's configuration, with the imp_per_kwh that holds now")
-        ->option_text("FILE")
-        ->required();
-    command->add_option("--kwh", options->display, "The number on the display, for example 12345.678")
-        ->option_text("NUMBER")
-        ->required();
-    command->add_flag("--swap", options->swapped, "Another meter was put in the old one's place");
-    command->add_flag("--simulated", options->simulated, "The simulated register, to try this out");
-    add_state_option(*command, options->state);
-    command->callback([options, &action] { action = [options] { return set(*options); }; });
+        .add_option("--config", options->config,
+                    "The meter's configuration, with the imp_per_kwh that holds now")
+        .takes("FILE")
+        .required();
+    command.add_option("--kwh", options->display, "The number on the display, for example 12345.678")
+        .takes("NUMBER")
+        .required();
+    command.add_flag("--swap", options->swapped, "Another meter was put in the old one's place");
+    command.add_flag("--simulated", options->simulated, "The simulated register, to try this out");
+    add_state_option(command, options->state);
+    command.does([options] { return set(*options); });
 }
 
 } // namespace
 
-void add_register(CLI::App& parent, Action& action)
+void add_register(Command& parent)
 {
-    CLI::App* command = parent.add_subcommand("register", "Show or set the register");
-    command->require_subcommand(1);
-    add_show(*command, action);
-    add_set(*command, action);
+    Command command = parent.add_group("register", "Show or set the register");
+    add_show(command);
+    add_set(command);
 }
 
 } // namespace pulsemeter

@@ -17,8 +17,6 @@
 #include "shared/shell_command.hpp"
 #include "shared/watchdog.hpp"
 
-#include <CLI/CLI.hpp>
-
 #include <algorithm>
 #include <memory>
 #include <random>
@@ -209,32 +207,30 @@ ExitCode run(const RunOptions& options)
 
 } // namespace
 
-void add_run(CLI::App& parent, Action& action)
+void add_run(Command& parent)
 {
     auto options = std::make_shared<RunOptions>();
-    CLI::App* command = parent.add_subcommand("run", "Count and send until Ctrl-C or SIGTERM");
+    Command command = parent.add_command("run", "Count and send until Ctrl-C or SIGTERM");
     command
-        ->add_option("--config", options->config, "The file that `meter-server meter add` wrote (mode 0600)")
-        ->option_text("FILE")
-        ->required();
+        .add_option("--config", options->config, "The file that `meter-server meter add` wrote (mode 0600)")
+        .takes("FILE")
+        .required();
     command
-        ->add_option("--source", options->source,
-                     "auto (the GPIO line; where this machine has none, simulation, but never on the classic "
-                     "wire), gpio, "
-                     "simulate, or replay=TRACE")
-        ->option_text("SOURCE");
+        .add_option("--source", options->source,
+                    "auto (the GPIO line; where this machine has none, simulation, but never on the classic "
+                    "wire), gpio, "
+                    "simulate, or replay=TRACE")
+        .takes("SOURCE");
     command
-        ->add_option(
+        .add_option(
             "--state", options->state,
             "Where the register is kept (default: $STATE_DIRECTORY, else pulsemeter in the XDG state folder)")
-        ->option_text("DIR");
-    command->add_flag("--verbose", options->verbose, "Say more on stderr");
-    command->callback([options, &action] {
-        action = [options] {
-            if (options->verbose)
-                log::show_debug();
-            return run(*options);
-        };
+        .takes("DIR");
+    command.add_flag("--verbose", options->verbose, "Say more on stderr");
+    command.does([options] {
+        if (options->verbose)
+            log::show_debug();
+        return run(*options);
     });
 }
 

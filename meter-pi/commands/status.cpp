@@ -3,7 +3,6 @@
 #include "meter-pi/sqlite_meter_store.hpp"
 #include "meter-pi/state_folder.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/core.h>
 #include <nlohmann/json.hpp>
 
@@ -75,15 +74,14 @@ ExitCode status(const StatusOptions& options)
 
 } // namespace
 
-void add_status(CLI::App& parent, Action& action)
+void add_status(Command& parent)
 {
     auto options = std::make_shared<StatusOptions>();
-    CLI::App* command =
-        parent.add_subcommand("status", "Show the register and the outbox, also beside a running meter");
-    command->add_option("--state", options->state, "The folder of the meter (default as in run)")
-        ->option_text("DIR");
-    command->add_flag("--json", options->json, "For scripts");
-    command->callback([options, &action] { action = [options] { return status(*options); }; });
+    Command command =
+        parent.add_command("status", "Show the register and the outbox, also beside a running meter");
+    command.add_option("--state", options->state, "The folder of the meter (default as in run)").takes("DIR");
+    command.add_flag("--json", options->json, "For scripts");
+    command.does([options] { return status(*options); });
 }
 
 } // namespace pulsemeter

@@ -2,7 +2,6 @@
 
 #include "shared/event_loop.hpp"
 
-#include <CLI/CLI.hpp>
 #include <poll.h>
 #include <unistd.h>
 
@@ -22,18 +21,18 @@ bool reader_is_gone()
 
 } // namespace
 
-void add_watch_options(CLI::App& command, WatchOptions& options)
+void add_watch_options(Command& command, WatchOptions& options)
 {
     command.add_option("--config", options.config, "The meter's configuration file (mode 0600)")
-        ->option_text("FILE")
-        ->required();
+        .takes("FILE")
+        .required();
     command
         .add_option("--source", options.source,
                     "gpio (the configured line), or, without hardware, simulate or replay=TRACE")
-        ->option_text("SOURCE");
+        .takes("SOURCE");
     command.add_option("--seconds", options.seconds, "End after that time; else at Enter or Ctrl-C")
-        ->option_text("N")
-        ->check(CLI::Range(1, 1'000'000));
+        .takes("N")
+        .within(1, 1'000'000);
 }
 
 Watched open_watched(const WatchOptions& options)

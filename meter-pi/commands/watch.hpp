@@ -5,15 +5,12 @@
 #include "meter-pi/edge_source.hpp"
 #include "meter-pi/meter_settings.hpp"
 #include "meter-pi/sources.hpp"
+#include "shared/command_line.hpp"
 
 #include <functional>
 #include <optional>
 #include <span>
 #include <string>
-
-namespace CLI {
-class App;
-}
 
 namespace pulsemeter {
 
@@ -22,7 +19,7 @@ struct WatchOptions {
     std::string source = "gpio";
     std::optional<std::uint32_t> seconds;
 };
-void add_watch_options(CLI::App& command, WatchOptions& options);
+void add_watch_options(Command& command, WatchOptions& options);
 
 struct Watched {
     MeterSettings settings;

@@ -5,7 +5,6 @@
 #include "shared/files.hpp"
 #include "shared/log.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/core.h>
 #include <sys/stat.h>
 
@@ -67,16 +66,14 @@ ExitCode backup(const BackupOptions& options)
 
 } // namespace
 
-void add_backup(CLI::App& parent, Action& action)
+void add_backup(Command& parent)
 {
     auto options = std::make_shared<BackupOptions>();
-    CLI::App* command = parent.add_subcommand(
+    Command command = parent.add_command(
         "backup", "Copy ledger, keys and settings to a new folder, also beside a running server");
-    command->add_option("--out", options->out, "The folder to make; it may not exist")
-        ->option_text("DIR")
-        ->required();
-    add_data_option(*command, options->data);
-    command->callback([options, &action] { action = [options] { return backup(*options); }; });
+    command.add_option("--out", options->out, "The folder to make; it may not exist").takes("DIR").required();
+    add_data_option(command, options->data);
+    command.does([options] { return backup(*options); });
 }
 
 } // namespace pulsemeter

@@ -9,7 +9,6 @@
 #include "shared/log.hpp"
 #include "shared/paho_message_bus.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/core.h>
 
 #include <memory>
@@ -107,19 +106,19 @@ ExitCode broker_listen(const BrokerListenOptions& options)
 
 } // namespace
 
-void add_broker_listen(CLI::App& parent, Action& action)
+void add_broker_listen(Command& parent)
 {
     auto options = std::make_shared<BrokerListenOptions>();
-    CLI::App* command = parent.add_subcommand(
+    Command command = parent.add_command(
         "listen", "Print what passes, opened where it is ours, until Enter, Ctrl-C or SIGTERM");
     command
-        ->add_option("FILTER", options->filter,
-                     "Topics: '#' for all, '+' for one level of any name (in quotes)")
-        ->required();
-    add_data_option(*command, options->data);
-    add_password_option(*command, options->password_file);
-    command->add_flag("--sealed", options->sealed, "Open nothing and ask for no password");
-    command->callback([options, &action] { action = [options] { return broker_listen(*options); }; });
+        .add_option("FILTER", options->filter,
+                    "Topics: '#' for all, '+' for one level of any name (in quotes)")
+        .required();
+    add_data_option(command, options->data);
+    add_password_option(command, options->password_file);
+    command.add_flag("--sealed", options->sealed, "Open nothing and ask for no password");
+    command.does([options] { return broker_listen(*options); });
 }
 
 } // namespace pulsemeter

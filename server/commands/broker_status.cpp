@@ -5,7 +5,6 @@
 #include "shared/event_loop.hpp"
 #include "shared/paho_message_bus.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -82,14 +81,14 @@ ExitCode broker_status(const BrokerStatusOptions& options)
 
 } // namespace
 
-void add_broker_status(CLI::App& parent, Action& action)
+void add_broker_status(Command& parent)
 {
     auto options = std::make_shared<BrokerStatusOptions>();
-    CLI::App* command =
-        parent.add_subcommand("status", "Connect as the server does and show the broker's own figures");
-    add_data_option(*command, options->data);
-    command->add_flag("--json", options->json, "For scripts");
-    command->callback([options, &action] { action = [options] { return broker_status(*options); }; });
+    Command command =
+        parent.add_command("status", "Connect as the server does and show the broker's own figures");
+    add_data_option(command, options->data);
+    command.add_flag("--json", options->json, "For scripts");
+    command.does([options] { return broker_status(*options); });
 }
 
 } // namespace pulsemeter

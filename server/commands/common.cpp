@@ -3,7 +3,6 @@
 #include "server/sqlite_ledger.hpp"
 #include "shared/errors.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -14,10 +13,10 @@
 
 namespace pulsemeter {
 
-void add_data_option(CLI::App& command, std::optional<std::string>& data)
+void add_data_option(Command& command, std::optional<std::string>& data)
 {
     command.add_option("--data", data, "The server's folder (default: pulsemeter in the XDG data folder)")
-        ->option_text("DIR");
+        .takes("DIR");
 }
 
 DataFolder chosen_folder(const std::optional<std::string>& data)
@@ -51,12 +50,12 @@ DataFolder initialised_folder(const std::optional<std::string>& data)
     return folder;
 }
 
-void add_password_option(CLI::App& command, std::optional<std::filesystem::path>& file)
+void add_password_option(Command& command, std::optional<std::filesystem::path>& file)
 {
     command
         .add_option("--password-file", file,
                     "Read the password from FILE, mode 0600, instead of asking on the terminal")
-        ->option_text("FILE");
+        .takes("FILE");
 }
 
 MeterId parse_meter_id(const std::string& text)

@@ -4,6 +4,7 @@
 #include "server/data_folder.hpp"
 #include "server/keystore.hpp"
 #include "server/sqlite_ledger.hpp"
+#include "shared/command_line.hpp"
 #include "shared/reading.hpp"
 
 #include <cstdint>
@@ -12,21 +13,17 @@
 #include <string>
 #include <string_view>
 
-namespace CLI {
-class App;
-}
-
 namespace pulsemeter {
 
-// --data DIR; the value is to outlive the parser.
-void add_data_option(CLI::App& command, std::optional<std::string>& data);
+// --data DIR; the value is to outlive the Program.
+void add_data_option(Command& command, std::optional<std::string>& data);
 [[nodiscard]] DataFolder chosen_folder(const std::optional<std::string>& data);      // for init
 [[nodiscard]] DataFolder initialised_folder(const std::optional<std::string>& data); // for all others
 
 // A ledger with readings but without the keystore is a loss, not a fresh start: UsageError that says so.
 void refuse_lost_keystore(const DataFolder& folder);
 
-void add_password_option(CLI::App& command, std::optional<std::filesystem::path>& file);
+void add_password_option(Command& command, std::optional<std::filesystem::path>& file);
 
 [[nodiscard]] MeterId parse_meter_id(const std::string& text); // UsageError that says what an id looks like
 // … or which ones there are: of those that the server has keys of,

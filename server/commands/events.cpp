@@ -2,8 +2,6 @@
 #include "server/commands/common.hpp"
 #include "server/report.hpp"
 
-#include <CLI/CLI.hpp>
-
 #include <algorithm>
 #include <memory>
 
@@ -39,19 +37,19 @@ ExitCode events(const EventsOptions& options)
 
 } // namespace
 
-void add_events(CLI::App& parent, Action& action)
+void add_events(Command& parent)
 {
     auto options = std::make_shared<EventsOptions>();
-    CLI::App* command = parent.add_subcommand(
+    Command command = parent.add_command(
         "events", "List what happened beside readings: epochs, alarms, what you decided; the "
                   "newest last, also beside a running server");
-    command->add_option("ID", options->id, "Only of that meter");
-    add_data_option(*command, options->data);
-    command->add_option("--most", options->most, "So many of the newest (50)")
-        ->check(CLI::Range(std::size_t{1}, std::size_t{SqliteLedger::most_events}))
-        ->option_text("N");
-    command->add_flag("--json", options->json, "For scripts");
-    command->callback([options, &action] { action = [options] { return events(*options); }; });
+    command.add_option("ID", options->id, "Only of that meter");
+    add_data_option(command, options->data);
+    command.add_option("--most", options->most, "So many of the newest (50)")
+        .within(1, SqliteLedger::most_events)
+        .takes("N");
+    command.add_flag("--json", options->json, "For scripts");
+    command.does([options] { return events(*options); });
 }
 
 } // namespace pulsemeter

@@ -2,7 +2,6 @@
 #include "server/commands/common.hpp"
 #include "server/report.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/core.h>
 
 #include <memory>
@@ -65,49 +64,39 @@ ExitCode decide(const HeldOptions& options, Decision decision, std::string_view 
     return ExitCode::done;
 }
 
-CLI::App* add_decision(CLI::App& held, const std::shared_ptr<HeldOptions>& options, const char* name,
-                       const char* description)
+Command add_decision(Command& held, const std::shared_ptr<HeldOptions>& options, const char* name,
+                     const char* description)
 {
-    CLI::App* command = held.add_subcommand(name, description);
-    command->add_option("ID", options->id, "The meter")->required();
-    add_data_option(*command, options->data);
-    CLI::Option* epoch =
-        command->add_option("--epoch", options->epoch, "Which one, if several are held")->option_text("E");
-    CLI::Option* sequence =
-        command->add_option("--sequence", options->sequence, "… and its number")->option_text("S");
-    epoch->needs(sequence);
-    sequence->needs(epoch);
+    Command command = held.add_command(name, description);
+    command.add_option("ID", options->id, "The meter").required();
+    add_data_option(command, options->data);
+    Option epoch = command.add_option("--epoch", options->epoch, "Which one, if several are held").takes("E");
+    Option sequence = command.add_option("--sequence", options->sequence, "… and its number").takes("S");
+    epoch.needs(sequence);
+    sequence.needs(epoch);
     return command;
 }
 
 } // namespace
 
-void add_held(CLI::App& parent, Action& action)
+void add_held(Command& parent)
 {
     auto options = std::make_shared<HeldOptions>();
-    CLI::App* held =
-        parent.add_subcommand("held", "Readings that were refused: list, accept or discard them");
-    held->require_subcommand(1);
+    Command held = parent.add_group("held", "Readings that were refused: list, accept or discard them");
 
-    CLI::App* list = held->add_subcommand("list", "Show what is held and why");
-    add_data_option(*list, options->data);
-    list->add_flag("--json", options->json, "For scripts");
-    list->callback([options, &action] { action = [options] { return held_list(*options); }; });
+    Command list = held.add_command("list", "Show what is held and why");
+    add_data_option(list, options->data);
+    list.add_flag("--json", options->json, "For scripts");
+    list.does([options] { return held_list(*options); });
 
-    CLI::App* accept =
-        add_decision(*held, options, "accept", "Take a held reading as it is; totals go on from it");
-    accept->callback([options, &action] {
-        action = [options] {
-            return decide(*options, &SqliteLedger::accept, "is accepted; totals go on from it");
-        };
-    });
-    CLI::App* discard =
-        add_decision(*held, options, "discard", "Strike a held reading off; it is never counted");
-    discard->callback([options, &action] {
-        action = [options] {
-            return decide(*options, &SqliteLedger::discard, "is discarded; it will never count");
-        };
-    });
+    Command accept =
+        add_decision(held, options, "accept", "Take a held reading as it is; totals go on from it");
+    accept.does(
+        [options] { return decide(*options, &SqliteLedger::accept, "is accepted; totals go on from it"); });
+    Command discard =
+        add_decision(held, options, "discard", "Strike a held reading off; it is never counted");
+    discard.does(
+        [options] { return decide(*options, &SqliteLedger::discard, "is discarded; it will never count"); });
 }
 
 } // namespace pulsemeter

@@ -7,7 +7,6 @@
 #include "shared/files.hpp"
 #include "shared/log.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/core.h>
 
 #include <memory>
@@ -70,18 +69,17 @@ ExitCode init(const InitOptions& options)
 
 } // namespace
 
-void add_init(CLI::App& parent, Action& action)
+void add_init(Command& parent)
 {
     auto options = std::make_shared<InitOptions>();
-    CLI::App* command =
-        parent.add_subcommand("init", "Make the server's folder, its password and its settings");
-    add_data_option(*command, options->data);
+    Command command = parent.add_command("init", "Make the server's folder, its password and its settings");
+    add_data_option(command, options->data);
     command
-        ->add_option("--broker", options->broker,
-                     "The broker, mqtt://HOST[:PORT], or mqtts:// for TLS (default: ask)")
-        ->option_text("URL");
-    add_password_option(*command, options->password_file);
-    command->callback([options, &action] { action = [options] { return init(*options); }; });
+        .add_option("--broker", options->broker,
+                    "The broker, mqtt://HOST[:PORT], or mqtts:// for TLS (default: ask)")
+        .takes("URL");
+    add_password_option(command, options->password_file);
+    command.does([options] { return init(*options); });
 }
 
 } // namespace pulsemeter

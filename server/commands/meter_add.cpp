@@ -8,7 +8,6 @@
 #include "shared/files.hpp"
 #include "shared/log.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/core.h>
 #include <unistd.h>
 
@@ -261,78 +260,76 @@ ExitCode meter_add(const MeterAddOptions& options)
 }
 
 // Paths are as they will be on the Pi; nothing is read here.
-void add_broker_options(CLI::App& command, MeterAddOptions& options)
+void add_broker_options(Command& command, MeterAddOptions& options)
 {
     command
         .add_option("--broker", options.broker, "The broker as the meter reaches it (default: the server's)")
-        ->option_text("URL");
-    CLI::Option* name =
-        command.add_option("--broker-username", options.username, "The meter's user name there")
-            ->option_text("NAME");
+        .takes("URL");
+    Option name = command.add_option("--broker-username", options.username, "The meter's user name there")
+                      .takes("NAME");
     command
         .add_option("--broker-password-file", options.mqtt_password_file,
                     "Where on the Pi that user's password will be (mode 0600)")
-        ->option_text("FILE")
-        ->needs(name);
-    CLI::Option* file = command
-                            .add_option("--broker-ca-file", options.ca_file,
-                                        "Where on the Pi the certificate of the broker's CA will be")
-                            ->option_text("FILE");
+        .takes("FILE")
+        .needs(name);
+    Option file = command
+                      .add_option("--broker-ca-file", options.ca_file,
+                                  "Where on the Pi the certificate of the broker's CA will be")
+                      .takes("FILE");
     command.add_option("--broker-ca-folder", options.ca_folder, "... or a folder of such")
-        ->option_text("DIR")
-        ->excludes(file);
-    CLI::Option* certificate = command
-                                   .add_option("--broker-client-cert", options.client_cert,
-                                               "Where on the Pi the meter's certificate will be")
-                                   ->option_text("FILE");
-    CLI::Option* key =
-        command.add_option("--broker-client-key", options.client_key, "... and its key (mode 0600)")
-            ->option_text("FILE");
-    certificate->needs(key);
-    key->needs(certificate);
+        .takes("DIR")
+        .excludes(file);
+    Option certificate = command
+                             .add_option("--broker-client-cert", options.client_cert,
+                                         "Where on the Pi the meter's certificate will be")
+                             .takes("FILE");
+    Option key = command.add_option("--broker-client-key", options.client_key, "... and its key (mode 0600)")
+                     .takes("FILE");
+    certificate.needs(key);
+    key.needs(certificate);
 }
 
 } // namespace
 
-void add_meter_add(CLI::App& parent, Action& action)
+void add_meter_add(Command& parent)
 {
     auto options = std::make_shared<MeterAddOptions>();
-    CLI::App* command = parent.add_subcommand("add", "Make a meter's key and its whole configuration file");
-    command->add_option("ID", options->id, "Its name: 1 to 32 characters of a-z, 0-9 and -")->required();
-    command->add_option("--out", options->out, "Where to write its configuration; no such file may exist")
-        ->option_text("FILE")
-        ->required();
-    add_data_option(*command, options->data);
-    add_password_option(*command, options->password_file);
+    Command command = parent.add_command("add", "Make a meter's key and its whole configuration file");
+    command.add_option("ID", options->id, "Its name: 1 to 32 characters of a-z, 0-9 and -").required();
+    command.add_option("--out", options->out, "Where to write its configuration; no such file may exist")
+        .takes("FILE")
+        .required();
+    add_data_option(command, options->data);
+    add_password_option(command, options->password_file);
     command
-        ->add_option("--imp-per-kwh", options->imp_per_kwh,
-                     "Flashes a kWh, as printed on the meter (default 1000)")
-        ->option_text("N")
-        ->check(CLI::Range(1U, largest_imp_per_kwh));
+        .add_option("--imp-per-kwh", options->imp_per_kwh,
+                    "Flashes a kWh, as printed on the meter (default 1000)")
+        .takes("N")
+        .within(1, largest_imp_per_kwh);
     command
-        ->add_option("--max-kw", options->max_kw, "The largest load; what rises faster is held (default 43)")
-        ->option_text("N")
-        ->check(CLI::Range(1U, 10'000U));
+        .add_option("--max-kw", options->max_kw, "The largest load; what rises faster is held (default 43)")
+        .takes("N")
+        .within(1, 10'000);
     command
-        ->add_option(
+        .add_option(
             "--interval", options->interval_s,
             "Time between two readings (default 10); on the classic wire the pause after a confirmation")
-        ->option_text("SECONDS")
-        ->check(CLI::Range(1U, 86'400U));
-    add_broker_options(*command, *options);
-    command->add_option("--wire", options->wire, "sealed (default), or classic: that of the Python programs")
-        ->option_text("WIRE")
-        ->check(CLI::IsMember({"sealed", "classic"}));
+        .takes("SECONDS")
+        .within(1, 86'400);
+    add_broker_options(command, *options);
+    command.add_option("--wire", options->wire, "sealed (default), or classic: that of the Python programs")
+        .takes("WIRE")
+        .one_of({"sealed", "classic"});
     command
-        ->add_option("--key-file", options->key_file,
-                     "Classic: read the Python programs' Fernet key from FILE, mode 0600 (default: make one)")
-        ->option_text("FILE");
-    command->add_option("--up-topic", options->up_topic, "Classic: of the totals (default UNITS1221)")
-        ->option_text("T");
+        .add_option("--key-file", options->key_file,
+                    "Classic: read the Python programs' Fernet key from FILE, mode 0600 (default: make one)")
+        .takes("FILE");
+    command.add_option("--up-topic", options->up_topic, "Classic: of the totals (default UNITS1221)")
+        .takes("T");
     command
-        ->add_option("--down-topic", options->down_topic, "Classic: of the confirmations (default UNITS1222)")
-        ->option_text("T");
-    command->callback([options, &action] { action = [options] { return meter_add(*options); }; });
+        .add_option("--down-topic", options->down_topic, "Classic: of the confirmations (default UNITS1222)")
+        .takes("T");
+    command.does([options] { return meter_add(*options); });
 }
 
 } // namespace pulsemeter

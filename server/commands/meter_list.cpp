@@ -3,8 +3,6 @@
 #include "server/keystore.hpp"
 #include "server/report.hpp"
 
-#include <CLI/CLI.hpp>
-
 #include <memory>
 
 namespace pulsemeter {
@@ -30,13 +28,13 @@ ExitCode meter_list(const MeterListOptions& options)
 
 } // namespace
 
-void add_meter_list(CLI::App& parent, Action& action)
+void add_meter_list(Command& parent)
 {
     auto options = std::make_shared<MeterListOptions>();
-    CLI::App* command = parent.add_subcommand("list", "The meters that this server has keys of");
-    add_data_option(*command, options->data);
-    command->add_flag("--json", options->json, "For scripts");
-    command->callback([options, &action] { action = [options] { return meter_list(*options); }; });
+    Command command = parent.add_command("list", "The meters that this server has keys of");
+    add_data_option(command, options->data);
+    command.add_flag("--json", options->json, "For scripts");
+    command.does([options] { return meter_list(*options); });
 }
 
 } // namespace pulsemeter

@@ -4,7 +4,6 @@
 #include "server/password.hpp"
 #include "server/sqlite_ledger.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/core.h>
 
 #include <memory>
@@ -39,15 +38,15 @@ ExitCode meter_remove(const MeterRemoveOptions& options)
 
 } // namespace
 
-void add_meter_remove(CLI::App& parent, Action& action)
+void add_meter_remove(Command& parent)
 {
     auto options = std::make_shared<MeterRemoveOptions>();
-    CLI::App* command =
-        parent.add_subcommand("remove", "Delete a meter's key and serve it no more; its readings stay");
-    command->add_option("ID", options->id, "The meter")->required();
-    add_data_option(*command, options->data);
-    add_password_option(*command, options->password_file);
-    command->callback([options, &action] { action = [options] { return meter_remove(*options); }; });
+    Command command =
+        parent.add_command("remove", "Delete a meter's key and serve it no more; its readings stay");
+    command.add_option("ID", options->id, "The meter").required();
+    add_data_option(command, options->data);
+    add_password_option(command, options->password_file);
+    command.does([options] { return meter_remove(*options); });
 }
 
 } // namespace pulsemeter

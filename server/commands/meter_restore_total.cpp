@@ -10,7 +10,6 @@
 #include "shared/paho_message_bus.hpp"
 #include "shared/shell_command.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -197,15 +196,15 @@ ExitCode restore_total(const RestoreTotalOptions& options)
 
 } // namespace
 
-void add_meter_restore_total(CLI::App& parent, Action& action)
+void add_meter_restore_total(Command& parent)
 {
     auto options = std::make_shared<RestoreTotalOptions>();
-    CLI::App* command = parent.add_subcommand(
+    Command command = parent.add_command(
         "restore-total", "Classic: put the stored total back on the broker, for a meter that has lost it");
-    command->add_option("ID", options->id, "The meter; stop it before, start it after")->required();
-    add_data_option(*command, options->data);
-    add_password_option(*command, options->password_file);
-    command->callback([options, &action] { action = [options] { return restore_total(*options); }; });
+    command.add_option("ID", options->id, "The meter; stop it before, start it after").required();
+    add_data_option(command, options->data);
+    add_password_option(command, options->password_file);
+    command.does([options] { return restore_total(*options); });
 }
 
 } // namespace pulsemeter

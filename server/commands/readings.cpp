@@ -3,7 +3,6 @@
 #include "server/report.hpp"
 #include "server/time_text.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/core.h>
 
 #include <memory>
@@ -58,21 +57,21 @@ ExitCode readings(const ReadingsOptions& options)
 
 } // namespace
 
-void add_readings(CLI::App& parent, Action& action)
+void add_readings(Command& parent)
 {
     auto options = std::make_shared<ReadingsOptions>();
-    CLI::App* command = parent.add_subcommand(
-        "readings", "List a meter's readings, oldest first, also beside a running server");
-    command->add_option("ID", options->id, "The meter")->required();
-    add_data_option(*command, options->data);
+    Command command =
+        parent.add_command("readings", "List a meter's readings, oldest first, also beside a running server");
+    command.add_option("ID", options->id, "The meter").required();
+    add_data_option(command, options->data);
     command
-        ->add_option(
+        .add_option(
             "--since", options->since,
             "Only those measured then or later: ISO 8601, local time unless it ends in Z or an offset")
-        ->option_text("TIME");
-    CLI::Option* json = command->add_flag("--json", options->json, "For scripts");
-    command->add_flag("--csv", options->csv, "For spreadsheets")->excludes(json);
-    command->callback([options, &action] { action = [options] { return readings(*options); }; });
+        .takes("TIME");
+    Option json = command.add_flag("--json", options->json, "For scripts");
+    command.add_flag("--csv", options->csv, "For spreadsheets").excludes(json);
+    command.does([options] { return readings(*options); });
 }
 
 } // namespace pulsemeter

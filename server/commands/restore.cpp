@@ -8,7 +8,6 @@
 #include "shared/files.hpp"
 #include "shared/log.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -207,23 +206,21 @@ ExitCode restore(const RestoreOptions& options)
 
 } // namespace
 
-void add_restore(CLI::App& parent, Action& action)
+void add_restore(Command& parent)
 {
     auto options = std::make_shared<RestoreOptions>();
-    CLI::App* command = parent.add_subcommand(
+    Command command = parent.add_command(
         "restore",
         "Put a backup in the place of a folder, also beside a running server; what was there is set aside");
-    command->add_option("--from", options->from, "The folder that backup made")
-        ->option_text("DIR")
-        ->required();
-    add_data_option(*command, options->data);
+    command.add_option("--from", options->from, "The folder that backup made").takes("DIR").required();
+    add_data_option(command, options->data);
     command
-        ->add_option("--password-file", options->password_file,
-                     "The password of the backup's keys (mode 0600): its seals are checked first")
-        ->option_text("FILE");
-    command->add_flag("--accept-damage", options->accept_damage,
-                      "Also a ledger whose readings are not what was stored; run then wants the same");
-    command->callback([options, &action] { action = [options] { return restore(*options); }; });
+        .add_option("--password-file", options->password_file,
+                    "The password of the backup's keys (mode 0600): its seals are checked first")
+        .takes("FILE");
+    command.add_flag("--accept-damage", options->accept_damage,
+                     "Also a ledger whose readings are not what was stored; run then wants the same");
+    command.does([options] { return restore(*options); });
 }
 
 } // namespace pulsemeter

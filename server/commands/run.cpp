@@ -12,8 +12,6 @@
 #include "shared/service_manager.hpp"
 #include "shared/watchdog.hpp"
 
-#include <CLI/CLI.hpp>
-
 #include <algorithm>
 #include <map>
 #include <memory>
@@ -189,23 +187,21 @@ ExitCode run(const RunOptions& options)
 
 } // namespace
 
-void add_run(CLI::App& parent, Action& action)
+void add_run(Command& parent)
 {
     auto options = std::make_shared<RunOptions>();
-    CLI::App* command =
-        parent.add_subcommand("run", "Take in, print and confirm readings until Enter, Ctrl-C or SIGTERM");
-    add_data_option(*command, options->data);
-    add_password_option(*command, options->password_file);
-    command->add_flag("--verbose", options->verbose,
-                      "Also show topic, QoS, retain flag and the sealed payload");
-    command->add_flag("--accept-damage", options->accept_damage,
-                      "Go on with a ledger whose readings are not what was stored, where there is no backup");
-    command->callback([options, &action] {
-        action = [options] {
-            if (options->verbose)
-                log::show_debug();
-            return run(*options);
-        };
+    Command command =
+        parent.add_command("run", "Take in, print and confirm readings until Enter, Ctrl-C or SIGTERM");
+    add_data_option(command, options->data);
+    add_password_option(command, options->password_file);
+    command.add_flag("--verbose", options->verbose,
+                     "Also show topic, QoS, retain flag and the sealed payload");
+    command.add_flag("--accept-damage", options->accept_damage,
+                     "Go on with a ledger whose readings are not what was stored, where there is no backup");
+    command.does([options] {
+        if (options->verbose)
+            log::show_debug();
+        return run(*options);
     });
 }
 

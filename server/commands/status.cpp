@@ -4,8 +4,6 @@
 #include "server/report.hpp"
 #include "server/server_settings.hpp"
 
-#include <CLI/CLI.hpp>
-
 #include <algorithm>
 #include <memory>
 
@@ -46,14 +44,13 @@ ExitCode status(const StatusOptions& options)
 
 } // namespace
 
-void add_status(CLI::App& parent, Action& action)
+void add_status(Command& parent)
 {
     auto options = std::make_shared<StatusOptions>();
-    CLI::App* command =
-        parent.add_subcommand("status", "Show each meter's totals, also beside a running server");
-    add_data_option(*command, options->data);
-    command->add_flag("--json", options->json, "For scripts");
-    command->callback([options, &action] { action = [options] { return status(*options); }; });
+    Command command = parent.add_command("status", "Show each meter's totals, also beside a running server");
+    add_data_option(command, options->data);
+    command.add_flag("--json", options->json, "For scripts");
+    command.does([options] { return status(*options); });
 }
 
 } // namespace pulsemeter

@@ -4,7 +4,6 @@
 #include "server/password.hpp"
 #include "server/sqlite_ledger.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/core.h>
 
 #include <memory>
@@ -48,18 +47,18 @@ ExitCode verify(const VerifyOptions& options)
 
 } // namespace
 
-void add_verify(CLI::App& parent, Action& action)
+void add_verify(Command& parent)
 {
     auto options = std::make_shared<VerifyOptions>();
-    CLI::App* command = parent.add_subcommand(
+    Command command = parent.add_command(
         "verify", "Check the ledger's seals, order and totals, also beside a running server");
-    add_data_option(*command, options->data);
-    add_password_option(*command, options->password_file);
+    add_data_option(command, options->data);
+    add_password_option(command, options->password_file);
     command
-        ->add_option("--expect", options->expected,
-                     "A head that was noted earlier: the ledger must still hold all that it stood for")
-        ->option_text("HEAD");
-    command->callback([options, &action] { action = [options] { return verify(*options); }; });
+        .add_option("--expect", options->expected,
+                    "A head that was noted earlier: the ledger must still hold all that it stood for")
+        .takes("HEAD");
+    command.does([options] { return verify(*options); });
 }
 
 } // namespace pulsemeter
