@@ -18,6 +18,13 @@ constexpr auto contest_recorded_every = 24h;
 constexpr auto gathered_at_most = 10s;
 constexpr auto busy_bus_tried_every = 10ms;
 
+const std::string& up_topic(const ServedMeter& meter)
+{
+    if (const auto* channel = std::get_if<ClassicChannel>(&meter.wire))
+        return channel->topics.up;
+    return std::get<crypto::MeterKeys>(meter.wire).up_topic;
+}
+
 void join(HeadEndResult& result, HeadEndResult more)
 {
     const auto append = [](auto& to, auto& from) {
@@ -77,11 +84,13 @@ void Server::look_for_meters(SteadyTime now)
 {
     meters_due_ = now + meters_checked_every;
     const MeterChanges changes = parts_.meter_changes();
-    for (const MeterId& meter : changes.removed) { // its topic stays subscribed: what comes there is ignored
-        head_end_.remove_meter(meter);
-        classic_.remove_meter(meter);
+    // First, since an added meter may be on a removed one's topic: subscribed anew, it brings what the broker keeps.
+    for (const ServedMeter& meter : changes.removed) {
+        head_end_.remove_meter(meter.id);
+        classic_.remove_meter(meter.id);
+        parts_.bus.unsubscribe(up_topic(meter));
         log::info("meter {}: removed: no longer served or answered; its readings stay in the ledger",
-                  meter.text());
+                  meter.id.text());
     }
     for (const ServedMeter& meter : changes.added) {
         serve(meter, now);
@@ -93,11 +102,10 @@ void Server::serve(const ServedMeter& meter, SteadyTime now)
 {
     if (const auto* channel = std::get_if<ClassicChannel>(&meter.wire)) {
         classic_.add_meter(meter.id, *channel, now);
-        parts_.bus.subscribe(channel->topics.up);
     } else if (const auto* keys = std::get_if<crypto::MeterKeys>(&meter.wire)) {
         head_end_.add_meter(meter.id, *keys, meter.max_kw);
-        parts_.bus.subscribe(keys->up_topic);
     }
+    parts_.bus.subscribe(up_topic(meter));
 }
 
 void Server::take_events(SteadyTime now, WallTime wall)

@@ -29,7 +29,7 @@ struct ServedMeter {
 
 // Since the last look. A meter that was removed and added anew is in both.
 struct MeterChanges {
-    std::vector<MeterId> removed;
+    std::vector<ServedMeter> removed; // as it was served
     std::vector<ServedMeter> added;
 };
 

@@ -18,6 +18,8 @@
 namespace pulsemeter {
 
 using ConnectionNumber = std::uint64_t; // what an earlier connection still says is no longer of interest
+using SubscriptionNumber =
+    std::uintptr_t; // nor the answer to a subscription that was given up, or asked for anew
 
 struct LookedUp {
     BrokerAddresses addresses;
@@ -31,10 +33,12 @@ struct OpenFailed {
 };
 struct Subscribed {
     ConnectionNumber connection;
+    SubscriptionNumber subscription;
     std::string topic;
 };
 struct SubscribeFailed {
     ConnectionNumber connection;
+    SubscriptionNumber subscription;
     std::string topic;
     int code;
 };

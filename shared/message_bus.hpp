@@ -52,6 +52,11 @@ public:
     // As subscribe(), but a connection without this topic is none: if the broker refuses it, that is a Disconnected.
     virtual void require(const std::string& topic) { subscribe(topic); }
 
+    // The topic is wanted no more, also if it was required; on a live connection the broker is told. What is on its way
+    // may still come. Who subscribes again gets the retained message again. If the broker refuses all that are left, that
+    // is a Disconnected; that none is left is none.
+    virtual void unsubscribe(const std::string& topic) = 0;
+
     // QoS 1, never blocks. False: not connected, or too many publishes are outstanding; nothing was sent then.
     // True promises nothing but an attempt: only a sealed confirmation does.
     [[nodiscard]] virtual bool publish(const std::string& topic, std::string_view payload, Retain retain) = 0;

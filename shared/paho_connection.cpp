@@ -125,13 +125,19 @@ struct PahoConnection::Impl : mqtt::callback {
         explicit SubscribeListener(Impl& impl) : owner(impl) {}
         void on_success(const mqtt::token& token) override
         {
-            owner.inbox.push(Subscribed{owner.number, (*token.get_topics())[0]});
+            owner.inbox.push(Subscribed{owner.number, number_of(token), (*token.get_topics())[0]});
         }
         void on_failure(const mqtt::token& token) override
         {
             const int code = failure_code(token);
-            if (code > 0) // else the connection failed, which is reported as such
-                owner.inbox.push(SubscribeFailed{owner.number, (*token.get_topics())[0], code});
+            if (code > 0) { // else the connection failed, which is reported as such
+                owner.inbox.push(
+                    SubscribeFailed{owner.number, number_of(token), (*token.get_topics())[0], code});
+            }
+        }
+        static SubscriptionNumber number_of(const mqtt::token& token)
+        {
+            return reinterpret_cast<SubscriptionNumber>(token.get_user_context());
         }
         Impl& owner;
     };
@@ -237,13 +243,26 @@ bool PahoConnection::connect()
     }
 }
 
-bool PahoConnection::subscribe(const std::string& topic)
+bool PahoConnection::subscribe(const std::string& topic, SubscriptionNumber subscription)
 {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): Paho only carries it, and number_of() turns it back
+    void* const number = reinterpret_cast<void*>(subscription);
     try {
-        impl_->client.subscribe(topic, 1, nullptr, impl_->subscribe_listener);
+        impl_->client.subscribe(topic, 1, number, impl_->subscribe_listener);
         return true;
     } catch (const mqtt::exception& error) {
         log::debug("subscribe: {}", error.what());
+        return false;
+    }
+}
+
+bool PahoConnection::unsubscribe(const std::string& topic)
+{
+    try {
+        impl_->client.unsubscribe(topic);
+        return true;
+    } catch (const mqtt::exception& error) {
+        log::debug("unsubscribe: {}", error.what());
         return false;
     }
 }

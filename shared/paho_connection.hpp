@@ -29,7 +29,8 @@ public:
     // False: it can't even be tried, for want of memory or of a connection. Reports otherwise. UsageError if the
     // password can't be read.
     [[nodiscard]] bool connect();
-    [[nodiscard]] bool subscribe(const std::string& topic);
+    [[nodiscard]] bool subscribe(const std::string& topic, SubscriptionNumber subscription);
+    [[nodiscard]] bool unsubscribe(const std::string& topic); // reports nothing: nobody waits for the answer
     [[nodiscard]] bool publish(const std::string& topic, std::string_view payload, Retain retain);
 
     [[nodiscard]] const PublishWatch& publishes() const;

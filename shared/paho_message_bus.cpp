@@ -28,11 +28,16 @@ void PahoMessageBus::Impl::become_ready(Time now)
     events.emplace_back(Connected{});
 }
 
-// Why it could not even be sent, else nothing.
-std::string PahoMessageBus::Impl::subscribing_to(const std::string& topic)
+bool PahoMessageBus::Impl::can_subscribe() const
 {
-    ++unacknowledged;
-    return connection->subscribe(topic) ? "" : "connection lost";
+    return stage == Stage::subscribing || stage == Stage::ready;
+}
+
+// Why it could not even be sent, else nothing.
+std::string PahoMessageBus::Impl::subscribing_to(Topics::value_type& topic)
+{
+    topic.second.number = ++subscriptions;
+    return connection->subscribe(topic.first, topic.second.number) ? "" : "connection lost";
 }
 
 bool PahoMessageBus::Impl::process(Time now)
@@ -59,43 +64,53 @@ void PahoMessageBus::Impl::handle(const Opened& opened, Time now)
         send_small_packets_at_once(each);
     stage = Stage::subscribing;
     deadline = now + answers_within;
-    unacknowledged = 0;
-    for (auto& [topic, subscription] : topics) {
-        subscription = {};
+    unanswered = topics.size();
+    for (auto& topic : topics) {
+        topic.second = {};
         const std::string trouble = subscribing_to(topic);
         if (!trouble.empty()) {
             fail(now, trouble);
             return;
         }
     }
-    if (topics.empty())
-        become_ready(now);
+    judge_answers(now);
 }
 
 void PahoMessageBus::Impl::handle(const Subscribed& subscribed, Time now)
 {
     if (subscribed.connection == number)
-        take_answer(subscribed.topic, {Answer::granted}, now);
+        take_answer(subscribed.topic, {subscribed.subscription, Answer::granted}, now);
 }
 
 void PahoMessageBus::Impl::handle(const SubscribeFailed& failed, Time now)
 {
     if (failed.connection == number)
-        take_answer(failed.topic, {Answer::refused, failed.code}, now);
+        take_answer(failed.topic, {failed.subscription, Answer::refused, failed.code}, now);
+}
+
+// Only the answer to what was asked last, and is still wanted, is one.
+void PahoMessageBus::Impl::take_answer(const std::string& topic, Subscription subscription, Time now)
+{
+    const auto found = topics.find(topic);
+    if (found == topics.end() || found->second.number != subscription.number)
+        return;
+    const Subscription before = std::exchange(found->second, subscription);
+    if (before.answer == Answer::none)
+        --unanswered;
+    if (before.answer == Answer::refused && subscription.answer == Answer::granted)
+        log::info("{}: topic {}: the broker grants it now", settings.url.text(), topic);
+    judge_answers(now);
 }
 
 // One forbidden topic is no reason to lose the others.
-void PahoMessageBus::Impl::take_answer(const std::string& topic, Subscription subscription, Time now)
+void PahoMessageBus::Impl::judge_answers(Time now)
 {
-    --unacknowledged;
-    const Subscription before = std::exchange(topics[topic], subscription);
-    if (before.answer == Answer::refused && subscription.answer == Answer::granted)
-        log::info("{}: topic {}: the broker grants it now", settings.url.text(), topic);
-    if (stage == Stage::subscribing && unacknowledged > 0)
+    if (stage == Stage::subscribing && unanswered > 0)
         return;
     if (is_worthless()) {
         fail(now, refused_topics(),
-             is_about_the_topic(subscription.code) ? Loss::topic_not_taken : Loss::all_topics_refused);
+             is_about_the_topic(first_refused()->second.code) ? Loss::topic_not_taken
+                                                              : Loss::all_topics_refused);
         return;
     }
     if (stage == Stage::subscribing)
@@ -106,16 +121,22 @@ void PahoMessageBus::Impl::take_answer(const std::string& topic, Subscription su
 bool PahoMessageBus::Impl::is_worthless() const
 {
     const auto is_refused = [](const auto& each) { return each.second.answer == Answer::refused; };
-    return std::all_of(topics.begin(), topics.end(), is_refused) ||
+    return (!topics.empty() && std::all_of(topics.begin(), topics.end(), is_refused)) ||
            std::any_of(topics.begin(), topics.end(),
                        [&](const auto& each) { return is_refused(each) && required.contains(each.first); });
+}
+
+PahoMessageBus::Impl::Topics::const_iterator PahoMessageBus::Impl::first_refused() const
+{
+    return std::find_if(topics.begin(), topics.end(),
+                        [](const auto& each) { return each.second.answer == Answer::refused; });
 }
 
 // The first one with its reason, and how many more; empty if there is none.
 std::string PahoMessageBus::Impl::refused_topics() const
 {
     const auto is_refused = [](const auto& each) { return each.second.answer == Answer::refused; };
-    const auto first = std::find_if(topics.begin(), topics.end(), is_refused);
+    const auto first = first_refused();
     if (first == topics.end())
         return "";
     const auto more = std::count_if(std::next(first), topics.end(), is_refused);
@@ -141,8 +162,8 @@ Time PahoMessageBus::Impl::try_refused_topics_again(Time now)
     if (now < refused_topics_due)
         return std::min(deadline, refused_topics_due);
     refused_topics_due = Time::max();
-    for (const auto& [topic, subscription] : topics) {
-        if (subscription.answer != Answer::refused)
+    for (auto& topic : topics) {
+        if (topic.second.answer != Answer::refused)
             continue;
         refused_topics_due = now + refused_topics_again_after;
         const std::string trouble = subscribing_to(topic);
@@ -235,11 +256,11 @@ PahoMessageBus::~PahoMessageBus()
 
 void PahoMessageBus::subscribe(const std::string& topic)
 {
-    if (!impl_->topics.emplace(topic, Impl::Subscription{}).second)
+    const auto [place, is_new] = impl_->topics.emplace(topic, Impl::Subscription{});
+    if (!is_new || !impl_->can_subscribe())
         return;
-    if (impl_->stage != Impl::Stage::subscribing && impl_->stage != Impl::Stage::ready)
-        return;
-    const std::string trouble = impl_->subscribing_to(topic);
+    ++impl_->unanswered;
+    const std::string trouble = impl_->subscribing_to(*place);
     if (!trouble.empty()) {
         impl_->fail(steady_clock::now(), trouble);
         impl_->inbox->wake(); // there is a new deadline
@@ -250,6 +271,27 @@ void PahoMessageBus::require(const std::string& topic)
 {
     impl_->required.insert(topic);
     subscribe(topic);
+}
+
+void PahoMessageBus::unsubscribe(const std::string& topic)
+{
+    impl_->required.erase(topic);
+    const auto found = impl_->topics.find(topic);
+    if (found == impl_->topics.end())
+        return;
+    const Impl::Answer answer = found->second.answer;
+    impl_->topics.erase(found);
+    if (!impl_->can_subscribe())
+        return;
+    if (answer == Impl::Answer::none)
+        --impl_->unanswered;
+    const Time now = steady_clock::now();
+    if (impl_->connection->unsubscribe(topic)) {
+        impl_->judge_answers(now);
+    } else {
+        impl_->fail(now, "connection lost");
+    }
+    impl_->inbox->wake(); // there may be a new deadline
 }
 
 bool PahoMessageBus::publish(const std::string& topic, std::string_view payload, Retain retain)

@@ -29,6 +29,7 @@ public:
 
     void subscribe(const std::string& topic) override;
     void require(const std::string& topic) override;
+    void unsubscribe(const std::string& topic) override;
     [[nodiscard]] bool publish(const std::string& topic, std::string_view payload, Retain retain) override;
     [[nodiscard]] std::vector<BusEvent> take() override;
     std::chrono::steady_clock::time_point tick(std::chrono::steady_clock::time_point now) override;

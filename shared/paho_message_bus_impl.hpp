@@ -24,10 +24,12 @@ struct PahoMessageBus::Impl {
     static constexpr std::chrono::minutes refused_topics_again_after{1};
     enum class Stage { waiting, looking_up, connecting, diagnosing, subscribing, ready, closed };
     enum class Answer { none, granted, refused };
-    struct Subscription { // of the present connection
+    struct Subscription {              // of the present connection
+        SubscriptionNumber number = 0; // that it was last asked for by
         Answer answer = Answer::none;
         int code = 0; // why it was refused
     };
+    using Topics = std::map<std::string, Subscription>;
 
     Impl(const BrokerSettings& broker, std::string id, std::uint64_t seed, std::function<void()> wake)
         : settings(broker),
@@ -47,10 +49,13 @@ struct PahoMessageBus::Impl {
     void note_loss(Time now);
     [[nodiscard]] bool may_hang() const;
     void become_ready(Time now);
-    [[nodiscard]] std::string subscribing_to(const std::string& topic);
+    [[nodiscard]] bool can_subscribe() const;
+    [[nodiscard]] std::string subscribing_to(Topics::value_type& topic);
     void take_answer(const std::string& topic, Subscription subscription, Time now);
+    void judge_answers(Time now);
     void tell_refused_topics(Time now);
     [[nodiscard]] bool is_worthless() const; // every topic, or one that is required, is refused
+    [[nodiscard]] Topics::const_iterator first_refused() const;
     [[nodiscard]] std::string refused_topics() const;
     [[nodiscard]] Time try_refused_topics_again(Time now); // answers the next deadline
 
@@ -75,7 +80,7 @@ struct PahoMessageBus::Impl {
     const std::string client_id;
     Backoff backoff;
     std::shared_ptr<BusInbox> inbox; // shared with the thread that looks up a name, which may hang for long
-    std::map<std::string, Subscription> topics;
+    Topics topics;
     std::set<std::string> required; // of these
     std::vector<BusEvent> events;
     std::size_t messages = 0; // among the events
@@ -89,7 +94,8 @@ struct PahoMessageBus::Impl {
     std::size_t address = 0;              // the one in use
     ConnectionNumber number = 0;
     std::unique_ptr<PahoConnection> connection;
-    std::size_t unacknowledged = 0; // subscriptions
+    SubscriptionNumber subscriptions = 0; // that were ever asked for
+    std::size_t unanswered = 0;           // of the topics
     Time refused_topics_due = Time::max();
     Time stuck_due = Time::max(); // to be looked for
 

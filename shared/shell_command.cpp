@@ -26,17 +26,25 @@ std::string tls_options(const TlsFiles& tls)
            option("--cert", tls.client_cert.string()) + option("--key", tls.client_key.string());
 }
 
+// Everybody on the machine sees the arguments of a program, so the password is none: mosquitto_pub reads it from a file of
+// options, which only the user can read. The shell writes it (printf is its own) and removes it.
+std::string with_password(const std::string& command, const std::string& file)
+{
+    return fmt::format("(p=$(cat {}) && d=$(mktemp -d) && trap 'rm -r \"$d\"' EXIT && "
+                       "printf '%s %s\\n' -P \"$p\" >\"$d/mosquitto_pub\" && XDG_CONFIG_HOME=\"$d\" {})",
+                       shell_word(file), command);
+}
+
 } // namespace
 
 std::string clearing_command(const BrokerSettings& broker, const std::string& topic)
 {
     std::string command = fmt::format("mosquitto_pub -h {} -p {}", broker.url.host, broker.url.port);
     command += option("-u", broker.username);
-    if (!broker.password_file.empty())
-        command += fmt::format(" -P \"$(cat {})\"", shell_word(broker.password_file.string()));
     if (broker.url.transport == Transport::tls)
         command += tls_options(broker.tls);
-    return command + fmt::format(" -t {} -r -n", shell_word(topic));
+    command += fmt::format(" -t {} -r -n", shell_word(topic));
+    return broker.password_file.empty() ? command : with_password(command, broker.password_file.string());
 }
 
 } // namespace pulsemeter

@@ -2,7 +2,9 @@
 #include "server/commands/common.hpp"
 #include "server/keystore.hpp"
 #include "server/password.hpp"
+#include "server/server_settings.hpp"
 #include "server/sqlite_ledger.hpp"
+#include "shared/shell_command.hpp"
 
 #include <fmt/core.h>
 
@@ -17,22 +19,36 @@ struct MeterRemoveOptions {
     std::optional<std::filesystem::path> password_file;
 };
 
+// A classic meter's register is the total that the broker keeps; on the sealed wire it is on the meter's own disk.
+std::string what_the_broker_keeps(const DataFolder& folder, const MeterEntry& meter)
+{
+    if (!meter.classic)
+        return "";
+    const std::string& topic = meter.classic->up;
+    return fmt::format(
+        "The broker goes on keeping the last total on {}, and a meter that is added later on the same "
+        "topics would be told that total. If none is to go on from it, stop this meter, then clear the topic "
+        "(the user must be allowed to publish there): `{}`\n",
+        topic, clearing_command(read_server_settings(folder.settings()).broker, topic));
+}
+
 ExitCode meter_remove(const MeterRemoveOptions& options)
 {
     const DataFolder folder = initialised_folder(options.data);
-    const MeterId id =
-        served_meter(folder, options.id).id; // before the password, so that nobody types it in vain
+    // Before the password, so that nobody types it in vain.
+    const MeterEntry meter = served_meter(folder, options.id);
+    const std::string kept = what_the_broker_keeps(folder, meter);
     const crypto::SecretText password = obtain_password(options.password_file);
-    Keystore::open(folder.keystore(), password.text()).remove(id);
+    Keystore::open(folder.keystore(), password.text()).remove(meter.id);
 
-    const bool has_past = SqliteLedger(folder.ledger(), LedgerAccess::read).summary(id).has_value();
+    const bool has_past = SqliteLedger(folder.ledger(), LedgerAccess::read).summary(meter.id).has_value();
     print(fmt::format(
         "meter {} removed: its key is gone, and a running server stops serving it within two seconds. "
-        "{}; `meter-server meter add {}` makes a new key for it.\n",
-        id.text(),
-        has_past ? "Its readings stay in the ledger (meter-server readings " + id.text() + ")"
+        "{}; `meter-server meter add {}` makes a new key for it.\n{}",
+        meter.id.text(),
+        has_past ? "Its readings stay in the ledger (meter-server readings " + meter.id.text() + ")"
                  : "The ledger has no reading of it",
-        id.text()));
+        meter.id.text(), kept));
     return ExitCode::done;
 }
 

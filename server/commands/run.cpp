@@ -43,13 +43,14 @@ public:
             if (still_there(each->second)) {
                 ++each;
             } else {
-                changes.removed.push_back(each->first);
+                changes.removed.push_back(served(each->second));
                 each = told_.erase(each);
             }
         }
         for (const MeterEntry& meter : keystore_.meters()) {
-            if (told_.try_emplace(meter.id, Told{meter, keystore_.key(meter.id)}).second)
-                changes.added.push_back(served(meter));
+            const auto [place, is_new] = told_.try_emplace(meter.id, Told{meter, keystore_.key(meter.id)});
+            if (is_new)
+                changes.added.push_back(served(place->second));
         }
         return changes;
     }
@@ -68,12 +69,14 @@ private:
                std::ranges::equal(told.key.bytes(), keystore_.key(told.entry.id).bytes());
     }
 
-    [[nodiscard]] ServedMeter served(const MeterEntry& meter) const
+    [[nodiscard]] static ServedMeter served(const Told& told)
     {
-        const crypto::MasterKey& key = keystore_.key(meter.id);
-        if (meter.classic)
-            return {meter.id, ClassicChannel{crypto::FernetKey(key.bytes()), *meter.classic}, meter.max_kw};
-        return {meter.id, crypto::derive(key, meter.id), meter.max_kw};
+        const MeterEntry& meter = told.entry;
+        if (meter.classic) {
+            return {meter.id, ClassicChannel{crypto::FernetKey(told.key.bytes()), *meter.classic},
+                    meter.max_kw};
+        }
+        return {meter.id, crypto::derive(told.key, meter.id), meter.max_kw};
     }
 
     Keystore& keystore_;

@@ -7,7 +7,7 @@ import unittest
 from cryptography.fernet import Fernet
 
 from harness import HEALS, Broker, Meter, program
-from private_broker import DYNAMIC_SECURITY
+from private_broker import DYNAMIC_SECURITY, SECRET, USER, PrivateCase
 from test_classic import DOWN, METER_LINE, UP, Classic
 from wire import MEASURED, Keys, Peer, reading
 
@@ -147,6 +147,72 @@ class Removing(MovingOver):
         other.process.wait_out(CONFIRMED, count=confirmed + 3)
         meter.process.wait_out(METER_LINE, count=len(re.findall(METER_LINE, meter.process.out(), re.MULTILINE)) + 1)
         self.assertEqual((self.server_.readings(), len(self.tap_.seen(DOWN))), (rows, down))
+
+
+    def test_a_removed_meters_topic_is_unsubscribed_and_one_added_anew_hears_what_the_broker_keeps(self):
+        self.tap_ = self.tap(self.broker_)
+        self.tap_.publish(UP, self.seal(5000), retain=True).wait_for_publish()
+        meter = self.add()
+        self.server_.run()
+        self.wait(lambda: self.server_.status()["total_pulses"] == 5000, "the kept total")
+        self.server_.command("meter", "remove", "hall", password=True, check=True)
+        self.wait(lambda: re.search(rf"Received UNSUBSCRIBE from pulsemeter-server-\S+\n.*\t{UP}\n", self.broker_.log()),
+                  "the end of the subscription")
+
+        def sent_to_the_server():
+            return len(re.findall(rf"Sending PUBLISH to pulsemeter-server-.*'{UP}'", self.broker_.log()))
+        before = sent_to_the_server()
+        self.tap_.publish(UP, self.seal(5001), retain=True)
+        self.wait(lambda: 5001 in self.opened(UP), "a total that the server is not to hear")
+        self.assertEqual(sent_to_the_server(), before)
+        self.assertEqual(self.server_.status()["total_pulses"], 5000)
+
+        meter.config.unlink()
+        self.add()
+        self.wait(lambda: self.server_.status()["total_pulses"] == 5001, "the kept total, which nobody has sent again")
+        self.assertEqual(sent_to_the_server(), before + 1)
+        self.assertEqual(len(re.findall("connected to", self.server_.process.err())), 1)
+
+    def test_what_the_broker_keeps_of_a_classic_meter_is_cleared_by_the_printed_command(self):
+        self.tap_ = self.tap(self.broker_)
+        self.add()
+        self.server_.add("attic")
+        self.tap_.publish(UP, self.seal(46), retain=True).wait_for_publish()
+        done = self.server_.command("meter", "remove", "hall", password=True, check=True)
+        self.shell("mosquitto_pub ", done.stdout)
+        self.wait(lambda: self.tap_.seen(UP)[-1].payload == b"", "the topic to be cleared")
+        done = self.server_.command("meter", "remove", "attic", password=True, check=True)
+        self.assertNotIn("mosquitto_pub", done.stdout, "a sealed meter's reading is of no use to another one")
+
+
+class ClearingAPrivateBroker(PrivateCase):
+    def test_the_printed_command_is_the_servers_user_and_shows_the_password_to_nobody(self):
+        self.private_broker(*self.users(), tls=True)
+        server, _ = self.both(username=USER, password_file=self.password(), ca_file=self.ca.cert)
+        server.command("meter", "add", "attic", "--wire", "classic", "--out", self.folder / "attic.toml", password=True, check=True)
+        there = ["-h", "127.0.0.1", "-p", self.broker_.port, "-u", USER, "-P", SECRET, "--cafile", self.ca.cert, "-t", UP]
+
+        def kept():
+            return self.run_command(["mosquitto_sub", *there, "-W", "1"]).stdout
+        self.run_command(["mosquitto_pub", *there, "-r", "-m", "a total"], check=True)
+        self.assertEqual(kept(), "a total\n")
+        done = server.command("meter", "remove", "attic", password=True, check=True)
+        command, = re.findall("`(.*mosquitto_pub.*?)`", done.stdout)
+        tools, scratch = self.folder / "tools", self.folder / "scratch"
+        for folder in (tools, scratch):
+            folder.mkdir()
+        arguments = self.folder / "arguments"
+        (tools / "mosquitto_pub").write_text(f'#!/bin/sh\necho "$@" > {arguments}\nexec /usr/bin/mosquitto_pub "$@"\n')
+        (tools / "mosquitto_pub").chmod(0o755)
+        for shell in ("sh", "bash"):
+            with self.subTest(shell):
+                self.run_command(["mosquitto_pub", *there, "-r", "-m", "a total"], check=True)
+                done = self.run_command([shell, "-c", command], env=self.environment | {
+                    "PATH": f"{tools}:{self.environment['PATH']}", "TMPDIR": str(scratch)})
+                self.assertEqual((done.returncode, done.stderr), (0, ""), command)
+                self.assertIn(f"-t {UP} -r -n", arguments.read_text())
+                self.assertNotIn(SECRET, arguments.read_text())
+                self.assertEqual((kept(), list(scratch.iterdir())), ("", []))
 
 
 class LostTotal(MovingOver):

@@ -60,6 +60,7 @@ public:
     Bus& operator=(const Bus&) = delete;
 
     void subscribe(const std::string& topic) override { topics_.insert(topic); }
+    void unsubscribe(const std::string& topic) override { topics_.erase(topic); }
     [[nodiscard]] bool publish(const std::string& topic, std::string_view payload, Retain retain) override;
     [[nodiscard]] std::vector<BusEvent> take() override;
     SteadyTime tick(SteadyTime now) override;

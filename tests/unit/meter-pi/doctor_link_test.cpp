@@ -16,6 +16,7 @@ namespace {
 class ScriptedBus : public MessageBus {
 public:
     void subscribe(const std::string& topic) override { subscribed.push_back(topic); }
+    void unsubscribe(const std::string&) override {}
     bool publish(const std::string& topic, std::string_view payload, Retain) override
     {
         published.push_back({topic, std::string(payload)});

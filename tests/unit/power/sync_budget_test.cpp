@@ -44,6 +44,7 @@ public:
     explicit ConfirmingBus(std::chrono::milliseconds takes) : takes_(takes) {}
 
     void subscribe(const std::string& /*topic*/) override {}
+    void unsubscribe(const std::string& /*topic*/) override {}
     bool publish(const std::string& /*topic*/, std::string_view payload, Retain /*retain*/) override
     {
         ++published;

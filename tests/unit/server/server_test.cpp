@@ -15,7 +15,16 @@ namespace {
 // A broker that does as the test says.
 class ScriptedBus : public MessageBus {
 public:
-    void subscribe(const std::string& topic) override { subscribed.push_back(topic); }
+    void subscribe(const std::string& topic) override
+    {
+        asked.push_back("+" + topic);
+        subscribed.push_back(topic);
+    }
+    void unsubscribe(const std::string& topic) override
+    {
+        asked.push_back("-" + topic);
+        std::erase(subscribed, topic);
+    }
     bool publish(const std::string& topic, std::string_view payload, Retain retain) override
     {
         if (busy)
@@ -30,6 +39,7 @@ public:
     }
     void close() override {}
 
+    std::vector<std::string> asked; // "+" subscribe, "-" unsubscribe
     std::vector<std::string> subscribed;
     std::vector<Received> published;
     std::vector<BusEvent> events;
@@ -43,7 +53,7 @@ struct World {
     FillingLedger ledger;
     Tariff tariff = *Tariff::parse("0.39", "£");
     std::vector<ServedMeter> added{{hall, keys, 43}};
-    std::vector<MeterId> removed;
+    std::vector<ServedMeter> removed;
     std::string printed;
     Server::SteadyTime now{1h};
     WallTime wall{std::chrono::milliseconds(1'663'416'000'000)};
@@ -103,6 +113,12 @@ struct World {
     }
     [[nodiscard]] std::ptrdiff_t lines() const { return std::count(printed.begin(), printed.end(), '\n'); }
 };
+
+ServedMeter classic_attic()
+{
+    return {*MeterId::parse("attic"),
+            ClassicChannel{crypto::FernetKey(crypto::MasterKey::random().bytes()), {}}};
+}
 
 struct QuietWorld : World {
     QuietWorld() : World(Detail::readings) {}
@@ -187,10 +203,11 @@ BOOST_FIXTURE_TEST_CASE(a_meter_that_is_removed_is_neither_served_nor_answered, 
     arrive(sealed(1, 48));
     (void)turn();
     bus.published.clear();
-    removed = {hall};
+    removed = {{hall, keys, 43}};
     now += 1s;
     (void)turn();
-    arrive(sealed(1, 48));
+    BOOST_TEST(bus.subscribed.empty());
+    arrive(sealed(1, 48)); // which was on its way
     arrive(sealed(2, 49));
     (void)turn();
     BOOST_TEST(bus.published.empty());
@@ -200,13 +217,14 @@ BOOST_FIXTURE_TEST_CASE(a_meter_that_is_removed_is_neither_served_nor_answered, 
 
 BOOST_FIXTURE_TEST_CASE(a_classic_meter_that_is_removed_is_never_spoken_to_again, QuietWorld)
 {
-    const MeterId attic = *MeterId::parse("attic");
-    added = {{attic, ClassicChannel{crypto::FernetKey(crypto::MasterKey::random().bytes()), {}}}};
+    const ServedMeter attic = classic_attic();
+    added = {attic};
     now += 1s;
     (void)turn();
     removed = {attic};
     now += 1s;
     (void)turn();
+    BOOST_TEST((bus.subscribed == std::vector{keys.up_topic}));
     for (int look = 0; look < 30; ++look) {
         now += 1s;
         (void)turn();
@@ -217,11 +235,12 @@ BOOST_FIXTURE_TEST_CASE(a_classic_meter_that_is_removed_is_never_spoken_to_again
 BOOST_FIXTURE_TEST_CASE(a_meter_that_is_removed_and_added_anew_at_once_has_its_new_key_alone, QuietWorld)
 {
     const Received old = sealed(1, 48);
+    removed = {{hall, keys, 43}};
     keys = crypto::derive(crypto::MasterKey::random(), hall);
-    removed = {hall};
     added = {{hall, keys, 43}};
     now += 1s;
     (void)turn();
+    BOOST_TEST((bus.subscribed == std::vector{keys.up_topic}));
     arrive(old);
     (void)turn();
     BOOST_TEST(bus.published.empty());
@@ -229,6 +248,22 @@ BOOST_FIXTURE_TEST_CASE(a_meter_that_is_removed_and_added_anew_at_once_has_its_n
     (void)turn();
     BOOST_TEST(confirmed(1));
     BOOST_TEST((ledger.summary(hall)->newest.total == Pulses{7}));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_meter_that_is_added_on_the_topics_of_a_removed_one_has_them_subscribed_anew,
+                        QuietWorld)
+{
+    const ServedMeter old = classic_attic();
+    added = {old};
+    now += 1s;
+    (void)turn();
+    BOOST_TEST((bus.asked == std::vector{"+" + keys.up_topic, std::string("+UNITS1221")}));
+    bus.asked.clear();
+    removed = {old};
+    added = {classic_attic()};
+    now += 1s;
+    (void)turn();
+    BOOST_TEST((bus.asked == std::vector<std::string>{"-UNITS1221", "+UNITS1221"}));
 }
 
 BOOST_FIXTURE_TEST_CASE(a_classic_meter_is_served_beside_a_sealed_one, QuietWorld)

@@ -210,6 +210,138 @@ BOOST_AUTO_TEST_CASE(no_connection_without_the_answer_to_every_subscription)
     BOOST_TEST(contains(program.reasons[0], "no answer to a subscription within 10 s"), program.reasons[0]);
 }
 
+std::string suback_5(int id, int code = 1)
+{
+    return bytes({0x90, 4, 0, id, 0, code});
+}
+
+std::string unsuback_5(int id)
+{
+    return bytes({0xb0, 4, 0, id, 0, 0});
+}
+
+BOOST_AUTO_TEST_CASE(a_topic_that_is_wanted_no_more_is_not_asked_for_at_a_connect)
+{
+    ScriptedBroker scripted({connack_5, suback_5(1)});
+    World world;
+    Program program(world.loop, scripted.settings(MqttVersion::v5));
+    program.bus.subscribe("one");
+    program.bus.require("two");
+    program.bus.unsubscribe("two");
+    program.bus.unsubscribe("three"); // that nobody has ever asked for
+    world.connect({&program});
+    BOOST_TEST(scripted.done());
+}
+
+BOOST_AUTO_TEST_CASE(a_topic_that_was_required_is_an_ordinary_one_afterwards)
+{
+    ScriptedBroker scripted({connack_5, suback_5(1), suback_5(2, 0x87)});
+    World world;
+    Program program(world.loop, scripted.settings(MqttVersion::v5));
+    program.bus.subscribe("one");
+    program.bus.require("two");
+    program.bus.unsubscribe("two");
+    program.bus.subscribe("two");
+    world.run_until({&program}, [&] { return !program.denials.empty(); });
+    BOOST_TEST(program.connected);
+    BOOST_TEST(program.reasons.empty());
+}
+
+BOOST_AUTO_TEST_CASE(a_connection_is_ready_when_the_last_topic_without_an_answer_is_wanted_no_more)
+{
+    ScriptedBroker scripted({connack_5, suback_5(1), "", "", unsuback_5(4), unsuback_5(5)});
+    World world;
+    Program program(world.loop, scripted.settings(MqttVersion::v5));
+    for (const char* topic : {"one", "two", "three"}) // by name: one, three, two
+        program.bus.subscribe(topic);
+    while (!scripted.answered(4))
+        world.run_for({&program}, milliseconds(20));
+    program.bus.unsubscribe("two");
+    world.run_for({&program}, milliseconds(200));
+    BOOST_TEST(program.connects == 0); // three is not answered yet
+    program.bus.unsubscribe("three");
+    program.take();
+    BOOST_TEST(program.connects == 1);
+    BOOST_TEST(program.reasons.empty());
+}
+
+BOOST_AUTO_TEST_CASE(only_the_answer_to_the_last_subscription_to_a_topic_is_one)
+{
+    // That of "b", which is given up and asked for anew, comes late, and is a refusal.
+    ScriptedBroker scripted({connack_5, suback_5(1), "", "", "", suback_5(2, 0x87) + suback_5(3),
+                             suback_5(6) + suback_5(5), unsuback_5(7), ""});
+    World world;
+    Program program(world.loop, scripted.settings(MqttVersion::v5));
+    for (const char* topic : {"a", "b", "c"})
+        program.bus.subscribe(topic);
+    while (!scripted.answered(4))
+        world.run_for({&program}, milliseconds(20));
+    program.bus.unsubscribe("b");
+    program.bus.subscribe("b");
+    while (!scripted.answered(6))
+        world.run_for({&program}, milliseconds(20));
+    world.run_for({&program}, milliseconds(200));
+    BOOST_TEST(program.connects == 0);
+    program.bus.subscribe("d");
+    world.connect({&program});
+    BOOST_TEST(program.denials.empty());
+    BOOST_TEST(program.reasons.empty());
+}
+
+BOOST_AUTO_TEST_CASE(a_late_answer_to_what_is_wanted_no_more_counts_for_nothing)
+{
+    ScriptedBroker scripted(
+        {connack_5, suback_5(1), "", "", suback_5(2, 0x87) + unsuback_5(4), suback_5(3) + suback_5(5)});
+    World world;
+    Program program(world.loop, scripted.settings(MqttVersion::v5));
+    for (const char* topic : {"a", "b", "c"})
+        program.bus.subscribe(topic);
+    while (!scripted.answered(4))
+        world.run_for({&program}, milliseconds(20));
+    program.bus.unsubscribe("b");
+    while (!scripted.answered(5))
+        world.run_for({&program}, milliseconds(20));
+    world.run_for({&program}, milliseconds(200));
+    BOOST_TEST(program.connects == 0); // "c" is not answered yet
+    program.bus.subscribe("d");
+    world.connect({&program});
+    BOOST_TEST(program.denials.empty());
+    BOOST_TEST(program.reasons.empty());
+}
+
+BOOST_AUTO_TEST_CASE(a_connection_whose_only_good_topic_is_wanted_no_more_is_none)
+{
+    ScriptedBroker scripted({connack_5, suback_5(1), suback_5(2, 0x87), unsuback_5(3)});
+    World world;
+    Program program(world.loop, scripted.settings(MqttVersion::v5));
+    program.bus.subscribe("one");
+    program.bus.subscribe("two");
+    world.run_until({&program}, [&] { return !program.denials.empty(); });
+    BOOST_TEST(program.reasons.empty());
+    program.bus.unsubscribe("one");
+    program.take();
+    BOOST_REQUIRE(program.reasons.size() == 1U);
+    BOOST_TEST(contains(program.reasons[0], ": topic two: not authorised: "), program.reasons[0]);
+    BOOST_TEST((program.last_loss == Loss::all_topics_refused));
+}
+
+BOOST_AUTO_TEST_CASE(a_connection_of_which_no_topic_is_left_stays)
+{
+    ScriptedBroker scripted({connack_5, suback_5(1), suback_5(2, 0x87), "", bytes({0xb0, 4, 0, 4, 0, 0x87})});
+    World world;
+    Program program(world.loop, scripted.settings(MqttVersion::v5));
+    program.bus.subscribe("one");
+    program.bus.subscribe("two");
+    world.run_until({&program}, [&] { return !program.denials.empty(); });
+    program.bus.unsubscribe("two");
+    program.bus.unsubscribe("one");
+    while (!scripted.done()) // nobody waits for the one answer, and the other is that it may not be
+        world.run_for({&program}, milliseconds(20));
+    world.run_for({&program}, milliseconds(200));
+    BOOST_TEST(program.reasons.empty());
+    BOOST_TEST(program.bus.publish("some/topic", "still there", Retain::no));
+}
+
 BOOST_AUTO_TEST_CASE(B2_a_broker_that_no_longer_acknowledges_is_left)
 {
     for (const auto version : {MqttVersion::v5, MqttVersion::v3_1_1}) {

@@ -94,6 +94,34 @@ BOOST_AUTO_TEST_CASE(a_topic_of_a_live_connection_is_subscribed_at_once)
     BOOST_TEST(program.connects == 1);
 }
 
+BOOST_AUTO_TEST_CASE(an_unsubscribed_topic_is_heard_no_more_and_a_new_subscription_brings_what_is_kept)
+{
+    for (const auto version : both_versions) {
+        World world;
+        const auto topic = unique("topic");
+        const auto other = unique("other");
+        Program program(world.loop, settings(version));
+        program.bus.subscribe(topic);
+        program.bus.subscribe(other);
+        world.connect({&program});
+        BOOST_TEST(program.bus.publish(topic, "kept", Retain::yes));
+        world.run_until({&program}, [&] { return program.received.size() == 1; });
+        program.bus.unsubscribe(topic);
+        program.bus.subscribe(topic);
+        world.run_until({&program}, [&] { return program.received.size() == 2; });
+        BOOST_TEST(program.received[1].retained);
+        BOOST_TEST(program.received[1].payload == "kept");
+
+        program.bus.unsubscribe(topic);
+        BOOST_TEST(program.bus.publish(topic, "unheard", Retain::no));
+        BOOST_TEST(program.bus.publish(other, "heard", Retain::no));
+        world.run_until({&program}, [&] { return program.received.size() == 3; });
+        BOOST_TEST(program.received[2].payload == "heard");
+        BOOST_TEST(program.connects == 1);
+        BOOST_TEST(program.reasons.empty());
+    }
+}
+
 BOOST_AUTO_TEST_CASE(a_name_is_looked_up_and_its_other_addresses_are_tried)
 {
     World world; // the broker is on 127.0.0.1 only, and localhost may be ::1 first
