@@ -15,6 +15,8 @@ using namespace std::chrono_literals;
 
 constexpr auto trouble_told_every = 1min;
 constexpr auto contest_recorded_every = 24h;
+constexpr auto busy_after =
+    250ms; // that an answer waits; under load windows are full and empty again much sooner
 constexpr auto gathered_at_most = 10s;
 constexpr auto busy_bus_tried_every = 10ms;
 
@@ -62,8 +64,9 @@ Server::SteadyTime Server::turn(SteadyTime now, WallTime wall)
     // reading would fall behind for ever where the broker takes fewer of them than readings come.
     if (waiting_.empty())
         gathered_from_ = now;
-    const bool gathers = !outgoing_.empty() && now - gathered_from_ < gathered_at_most &&
-                         waiting_.size() < parts_.most.waiting / 2;
+    const bool busy = !outgoing_.empty() && now - outgoing_.front().since >= busy_after;
+    const bool gathers =
+        busy && now - gathered_from_ < gathered_at_most && waiting_.size() < parts_.most.waiting / 2;
     if (!gathers && now >= std::max(work_is_due(), ledger_due_))
         handle_waiting(now, wall);
     publish();
@@ -174,8 +177,8 @@ void Server::handle_waiting(SteadyTime now, WallTime wall)
             log::info("the ledger works again");
         ledger_backoff_.reset();
         ledger_fails_ = false;
-        outgoing_.insert(outgoing_.end(), std::make_move_iterator(result.outgoing.begin()),
-                         std::make_move_iterator(result.outgoing.end()));
+        for (Outgoing& answer : result.outgoing)
+            outgoing_.push_back({std::move(answer), now});
         publish(); // before anything is printed: the meters wait
         const std::vector<Received> handled = std::exchange(waiting_, {});
         try {
@@ -227,8 +230,10 @@ void Server::publish()
 {
     if (!connected_)
         outgoing_.clear();
-    while (!outgoing_.empty() &&
-           parts_.bus.publish(outgoing_.front().topic, outgoing_.front().payload, Retain::no))
+    const auto is_taken = [this](const Outgoing& answer) {
+        return parts_.bus.publish(answer.topic, answer.payload, Retain::no);
+    };
+    while (!outgoing_.empty() && is_taken(outgoing_.front().message))
         outgoing_.pop_front();
     while (outgoing_.size() > parts_.most.outgoing)
         outgoing_.pop_front();

@@ -79,7 +79,11 @@ private:
     HeadEnd head_end_;
     ClassicHeadEnd classic_;
     std::vector<Received> waiting_;
-    std::deque<Outgoing> outgoing_;
+    struct Answer {
+        Outgoing message;
+        SteadyTime since; // when it was ready
+    };
+    std::deque<Answer> outgoing_;
     bool connected_ = false;
     bool connection_told_ = false; // what the last line about it said
     SteadyTime meters_due_ = SteadyTime::min();
