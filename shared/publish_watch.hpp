@@ -12,7 +12,7 @@ namespace pulsemeter {
 class PublishWatch {
 public:
     using SteadyTime = std::chrono::steady_clock::time_point;
-    static constexpr int most = 512;
+    static constexpr int most = 256; // with 512 or 128 the server confirms fewer readings a second
     // Longer than the keep-alive needs to notice that nobody is there any more, and which says so.
     static constexpr std::chrono::seconds acknowledged_within{45};
     static constexpr std::chrono::minutes lost_after{5};
