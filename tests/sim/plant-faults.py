@@ -97,7 +97,7 @@ FAULTS = [
           '                            "sequence < (SELECT max(sequence) FROM outbox WHERE epoch = old.epoch AND {0}) "\n',
           '                            "sequence > 0 "\n'),
     Fault("bill a fall twice", "server/sqlite_ledger_queries.cpp",
-          "    const Wide risen_to = last + fallen;\n", "    const Wide risen_to = last + 2 * fallen;\n"),
+          "(may_have_fallen ? falls(file, life, end) : Wide{0})", "(may_have_fallen ? 2 * falls(file, life, end) : Wide{0})"),
     Fault("let what waits for the ledger grow", "server/server.cpp",
           "            if (waiting_.size() < parts_.most.waiting)\n", ""),
     Fault("merge confirmed ranges over a gap", "meter-pi/uplink.cpp",
