@@ -241,7 +241,7 @@ class LostTotal(MovingOver):
         done = self.restore()
         self.assertRegex(done.stderr, r"\A.* info: listening for 20 s.*\n.* error: meter hall still runs.*\n\Z")
         self.assertEqual((done.returncode, done.stdout), (2, ""))
-        self.assertEqual(self.opened(UP)[-1], 0, "nothing is put where it would be written over")
+        self.assertLess(self.opened(UP)[-1], total, "nothing is put where it would be written over")
         meter.kill()
         self.assertIn(f"it goes on from {total}.", self.restore(check=True).stdout)
         self.wait(lambda: self.opened(UP)[-1] == total, f"{total} on the broker")
