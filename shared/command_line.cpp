@@ -9,6 +9,7 @@
 #include <optional>
 #include <string_view>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 
 namespace pulsemeter {
@@ -36,6 +37,22 @@ const CLI::Option* option_without_value(const CLI::App& command, const CLI::Pars
             return option;
     }
     return nullptr;
+}
+
+// The parser would take the next option for a value, and a number for octal (and a meter's constant for another one).
+// Answers why it is refused, else nothing.
+std::string why_no_value(const CLI::Option& option, const std::string& text)
+{
+    if (text.starts_with("--"))
+        return "wants a value: " + option.get_option_text() + ", not " + text;
+    return "";
+}
+
+std::string why_no_number(const std::string& text)
+{
+    const std::size_t digits = text.find_first_not_of("+-");
+    const bool is_led_by_0 = digits != std::string::npos && text[digits] == '0' && digits + 1 < text.size();
+    return is_led_by_0 ? "Value " + text + ": a decimal number is wanted, without a 0 in front" : "";
 }
 
 std::string refusal(const CLI::App& program, const CLI::ParseError& error)
@@ -97,10 +114,21 @@ Command Command::add_group(const std::string& name, const std::string& descripti
     return {*group, *chosen_};
 }
 
+namespace {
+template <typename Value>
+constexpr bool is_number = std::is_integral_v<Value>;
+template <typename Value>
+constexpr bool is_number<std::optional<Value>> = std::is_integral_v<Value>;
+} // namespace
+
 template <typename Value>
 Option Command::add_option(const std::string& name, Value& value, const std::string& description)
 {
-    return Option(*command_->add_option(name, value, description));
+    CLI::Option* option = command_->add_option(name, value, description);
+    option->check([option](const std::string& text) { return why_no_value(*option, text); }, "");
+    if constexpr (is_number<Value>)
+        option->check(why_no_number, "");
+    return Option(*option);
 }
 template Option Command::add_option(const std::string&, std::string&, const std::string&);
 template Option Command::add_option(const std::string&, std::optional<std::string>&, const std::string&);

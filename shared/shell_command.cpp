@@ -27,10 +27,12 @@ std::string tls_options(const TlsFiles& tls)
 }
 
 // Everybody on the machine sees the arguments of a program, so the password is none: mosquitto_pub reads it from a file of
-// options, which only the user can read. The shell writes it (printf is its own) and removes it.
+// options, which only the user can read. The shell writes it (printf is its own) and removes it; dash would not where a signal
+// ends it. And `p` may be a variable that the user's shell exports.
 std::string with_password(const std::string& command, const std::string& file)
 {
-    return fmt::format("(p=$(cat {}) && d=$(mktemp -d) && trap 'rm -r \"$d\"' EXIT && "
+    return fmt::format("(unset p; p=$(cat {}) && d=$(mktemp -d) && trap 'rm -r \"$d\"' EXIT && "
+                       "trap 'exit 1' HUP INT TERM && "
                        "printf '%s %s\\n' -P \"$p\" >\"$d/mosquitto_pub\" && XDG_CONFIG_HOME=\"$d\" {})",
                        shell_word(file), command);
 }

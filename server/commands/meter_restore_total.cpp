@@ -189,7 +189,9 @@ ExitCode restore_total(const RestoreTotalOptions& options)
     up.keep(crypto::seal_total(fernet, stored, wall_time(), crypto::random_iv()));
     print(fmt::format(
         "the stored total {} of meter {} is on {} again, sealed and retained. Now start the meter again: it "
-        "goes on from {}. (What it counted while its totals were refused is in no total.)\n",
+        "goes on from {}. (A meter that pauses for more than some 10 s may not have been heard: make sure "
+        "that it was "
+        "stopped. What it counted while its totals were refused is in no total.)\n",
         stored.value, meter.id.text(), topic, stored.value));
     return ExitCode::done;
 }

@@ -151,6 +151,13 @@ BOOST_AUTO_TEST_CASE(a_value_that_is_not_allowed_is_quoted_with_what_is)
         BOOST_TEST(refused_note({"--rate", wrong.c_str()}) ==
                    "--rate: Value " + wrong + " not in range 1 to 100000 (see sample --help)");
     }
+    for (const std::string wrong : {"010", "0x10", "00", "-01", "0800"}) {
+        for (const auto* option : {"--rate", "--most", "--sequence"}) {
+            BOOST_TEST(refused_note({option, wrong.c_str()}) ==
+                       option + (": Value " + wrong) +
+                           ": a decimal number is wanted, without a 0 in front (see sample --help)");
+        }
+    }
     BOOST_TEST(refused_note({"--wire", "copper"}) ==
                "--wire: copper not in {sealed,classic} (see sample --help)");
     BOOST_TEST(refused_note({"--sequence", "many"}) ==
@@ -169,6 +176,10 @@ BOOST_AUTO_TEST_CASE(an_option_without_its_value_says_what_it_wants)
     BOOST_TEST(refusal({"note", "--out"}) == "--out wants a value: FILE (see sample --help)");
     BOOST_TEST(refusal({"note", "--out="}) == "--out wants a value: FILE (see sample --help)");
     BOOST_TEST(refused_note({"--fly", "--rate"}) == "unknown: --fly (see sample --help)");
+    BOOST_TEST(refusal({"note", "hall", "--out", "--json"}) ==
+               "--out: wants a value: FILE, not --json (see sample --help)");
+    BOOST_TEST(refused_note({"--file", "--rate"}) ==
+               "--file: wants a value: FILE, not --rate (see sample --help)");
     BOOST_TEST(done.empty());
 }
 

@@ -25,7 +25,8 @@ BOOST_AUTO_TEST_CASE(a_topic_is_cleared_at_the_broker_and_as_the_user_of_the_set
     broker.password_file = "/etc/pulsemeter/mqtt-password"; // never what is in it
     broker.tls = {.ca_file = "/ca.pem", .client_cert = "/c.pem", .client_key = "/c.key"};
     BOOST_TEST(clearing_command(broker, "a") ==
-               "(p=$(cat '/etc/pulsemeter/mqtt-password') && d=$(mktemp -d) && trap 'rm -r \"$d\"' EXIT && "
+               "(unset p; p=$(cat '/etc/pulsemeter/mqtt-password') && d=$(mktemp -d) && "
+               "trap 'rm -r \"$d\"' EXIT && trap 'exit 1' HUP INT TERM && "
                "printf '%s %s\\n' -P \"$p\" >\"$d/mosquitto_pub\" && "
                "XDG_CONFIG_HOME=\"$d\" mosquitto_pub -h ::1 -p 8883 -u 'hall way' "
                "--cafile '/ca.pem' --cert '/c.pem' --key '/c.key' -t 'a' -r -n)");
