@@ -50,7 +50,7 @@ std::string why_no_value(const CLI::Option& option, const std::string& text)
 
 std::string why_no_number(const std::string& text)
 {
-    const std::size_t digits = text.find_first_not_of("+-");
+    const std::size_t digits = text.find_first_not_of("+- \t\n\v\f\r"); // as strtoull() skips
     const bool is_led_by_0 = digits != std::string::npos && text[digits] == '0' && digits + 1 < text.size();
     return is_led_by_0 ? "Value " + text + ": a decimal number is wanted, without a 0 in front" : "";
 }

@@ -151,7 +151,7 @@ BOOST_AUTO_TEST_CASE(a_value_that_is_not_allowed_is_quoted_with_what_is)
         BOOST_TEST(refused_note({"--rate", wrong.c_str()}) ==
                    "--rate: Value " + wrong + " not in range 1 to 100000 (see sample --help)");
     }
-    for (const std::string wrong : {"010", "0x10", "00", "-01", "0800"}) {
+    for (const std::string wrong : {"010", "0x10", "00", "-01", "0800", " 010", "\t0x10"}) {
         for (const auto* option : {"--rate", "--most", "--sequence"}) {
             BOOST_TEST(refused_note({option, wrong.c_str()}) ==
                        option + (": Value " + wrong) +
