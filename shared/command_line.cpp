@@ -39,25 +39,27 @@ const CLI::Option* option_without_value(const CLI::App& command, const CLI::Pars
     return nullptr;
 }
 
-// The parser would take the next option for a value, and a number for octal (and a meter's constant for another one).
-// Answers why it is refused, else nothing.
+// The parser would take the next option for a value. Answers why it is none, else nothing.
 std::string why_no_value(const CLI::Option& option, const std::string& text)
 {
-    if (text.starts_with("--"))
+    if (text.starts_with("--") || text == "-h")
         return "wants a value: " + option.get_option_text() + ", not " + text;
     return "";
 }
 
+// The parser would take 0100 for octal (a meter's constant for another one), and let -1 wrap.
 std::string why_no_number(const std::string& text)
 {
-    const std::size_t digits = text.find_first_not_of("+- \t\n\v\f\r"); // as strtoull() skips
-    const bool is_led_by_0 = digits != std::string::npos && text[digits] == '0' && digits + 1 < text.size();
-    return is_led_by_0 ? "Value " + text + ": a decimal number is wanted, without a 0 in front" : "";
+    const bool is_decimal = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+    if (is_decimal && (text == "0" || text.front() != '0'))
+        return "";
+    return "Value " + text + ": a whole number in decimal digits is wanted, without a 0 in front";
 }
 
 std::string refusal(const CLI::App& program, const CLI::ParseError& error)
 {
-    if (const auto unknown = program.remaining(true); !unknown.empty())
+    const bool is_about_a_value = dynamic_cast<const CLI::ValidationError*>(&error) != nullptr;
+    if (const auto unknown = program.remaining(true); !unknown.empty() && !is_about_a_value)
         return "unknown: " + unknown.front();
     if (const CLI::Option* option = option_without_value(program, error))
         return option->get_name() + " wants a value: " + option->get_option_text();

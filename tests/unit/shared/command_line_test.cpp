@@ -147,21 +147,21 @@ BOOST_AUTO_TEST_CASE(what_is_required_is_named)
 
 BOOST_AUTO_TEST_CASE(a_value_that_is_not_allowed_is_quoted_with_what_is)
 {
-    for (const std::string wrong : {"0", "100001", "-1", "many", "1.5", ""}) {
+    for (const std::string wrong : {"0", "100001"}) {
         BOOST_TEST(refused_note({"--rate", wrong.c_str()}) ==
                    "--rate: Value " + wrong + " not in range 1 to 100000 (see sample --help)");
     }
-    for (const std::string wrong : {"010", "0x10", "00", "-01", "0800", " 010", "\t0x10"}) {
+    for (const std::string wrong :
+         {"010", "0x10", "00", "-01", "0800", " 010", "\t0x10", "-1", "+1", "many", "1.5", "1e3", ""}) {
         for (const auto* option : {"--rate", "--most", "--sequence"}) {
-            BOOST_TEST(refused_note({option, wrong.c_str()}) ==
-                       option + (": Value " + wrong) +
-                           ": a decimal number is wanted, without a 0 in front (see sample --help)");
+            BOOST_TEST(
+                refused_note({option, wrong.c_str()}) ==
+                option + (": Value " + wrong) +
+                    ": a whole number in decimal digits is wanted, without a 0 in front (see sample --help)");
         }
     }
     BOOST_TEST(refused_note({"--wire", "copper"}) ==
                "--wire: copper not in {sealed,classic} (see sample --help)");
-    BOOST_TEST(refused_note({"--sequence", "many"}) ==
-               "Could not convert: --sequence = many (see sample --help)");
     BOOST_TEST(refused_note({"--file", "f", "--epoch", "4294967296"}) ==
                "Could not convert: --epoch = 4294967296 (see sample --help)");
     BOOST_TEST(done.empty());
@@ -178,6 +178,9 @@ BOOST_AUTO_TEST_CASE(an_option_without_its_value_says_what_it_wants)
     BOOST_TEST(refused_note({"--fly", "--rate"}) == "unknown: --fly (see sample --help)");
     BOOST_TEST(refusal({"note", "hall", "--out", "--json"}) ==
                "--out: wants a value: FILE, not --json (see sample --help)");
+    BOOST_TEST(refusal({"note", "hall", "--out", "--rate", "5"}) ==
+               "--out: wants a value: FILE, not --rate (see sample --help)");
+    BOOST_TEST(refused_note({"--file", "-h"}) == "--file: wants a value: FILE, not -h (see sample --help)");
     BOOST_TEST(refused_note({"--file", "--rate"}) ==
                "--file: wants a value: FILE, not --rate (see sample --help)");
     BOOST_TEST(done.empty());
