@@ -97,7 +97,7 @@ void PahoMessageBus::Impl::take_answer(const std::string& topic, Subscription su
     const Subscription before = std::exchange(found->second, subscription);
     if (before.answer == Answer::none)
         --unanswered;
-    if (before.answer == Answer::refused && subscription.answer == Answer::granted)
+    if (before.is_refused() && subscription.answer == Answer::granted)
         log::info("{}: topic {}: the broker grants it now", settings.url.text(), topic);
     judge_answers(now);
 }
@@ -120,7 +120,6 @@ void PahoMessageBus::Impl::judge_answers(Time now)
 
 bool PahoMessageBus::Impl::is_worthless() const
 {
-    const auto is_refused = [](const auto& each) { return each.second.answer == Answer::refused; };
     return (!topics.empty() && std::all_of(topics.begin(), topics.end(), is_refused)) ||
            std::any_of(topics.begin(), topics.end(),
                        [&](const auto& each) { return is_refused(each) && required.contains(each.first); });
@@ -128,14 +127,12 @@ bool PahoMessageBus::Impl::is_worthless() const
 
 PahoMessageBus::Impl::Topics::const_iterator PahoMessageBus::Impl::first_refused() const
 {
-    return std::find_if(topics.begin(), topics.end(),
-                        [](const auto& each) { return each.second.answer == Answer::refused; });
+    return std::find_if(topics.begin(), topics.end(), is_refused);
 }
 
 // The first one with its reason, and how many more; empty if there is none.
 std::string PahoMessageBus::Impl::refused_topics() const
 {
-    const auto is_refused = [](const auto& each) { return each.second.answer == Answer::refused; };
     const auto first = first_refused();
     if (first == topics.end())
         return "";
@@ -163,7 +160,7 @@ Time PahoMessageBus::Impl::try_refused_topics_again(Time now)
         return std::min(deadline, refused_topics_due);
     refused_topics_due = Time::max();
     for (auto& topic : topics) {
-        if (topic.second.answer != Answer::refused)
+        if (!is_refused(topic))
             continue;
         refused_topics_due = now + refused_topics_again_after;
         const std::string trouble = subscribing_to(topic);

@@ -28,8 +28,10 @@ struct PahoMessageBus::Impl {
         SubscriptionNumber number = 0; // that it was last asked for by
         Answer answer = Answer::none;
         int code = 0; // why it was refused
+        [[nodiscard]] bool is_refused() const { return answer == Answer::refused; }
     };
     using Topics = std::map<std::string, Subscription>;
+    static bool is_refused(const Topics::value_type& topic) { return topic.second.is_refused(); }
 
     Impl(const BrokerSettings& broker, std::string id, std::uint64_t seed, std::function<void()> wake)
         : settings(broker),

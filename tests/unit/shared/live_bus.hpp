@@ -197,6 +197,17 @@ private:
     std::thread thread_;
 };
 
+// Its thread wakes no loop.
+inline void run_until_answered(World& world, Program& program, const ScriptedBroker& scripted,
+                               std::size_t packets)
+{
+    const auto limit = steady_clock::now() + seconds(60);
+    while (!scripted.answered(packets)) {
+        BOOST_REQUIRE_MESSAGE(steady_clock::now() < limit, "waited for a minute in vain");
+        world.run_for({&program}, milliseconds(20));
+    }
+}
+
 inline std::string bytes(std::initializer_list<int> values)
 {
     std::string text;

@@ -254,8 +254,7 @@ BOOST_AUTO_TEST_CASE(a_connection_is_ready_when_the_last_topic_without_an_answer
     Program program(world.loop, scripted.settings(MqttVersion::v5));
     for (const char* topic : {"one", "two", "three"}) // by name: one, three, two
         program.bus.subscribe(topic);
-    while (!scripted.answered(4))
-        world.run_for({&program}, milliseconds(20));
+    run_until_answered(world, program, scripted, 4);
     program.bus.unsubscribe("two");
     world.run_for({&program}, milliseconds(200));
     BOOST_TEST(program.connects == 0); // three is not answered yet
@@ -274,12 +273,10 @@ BOOST_AUTO_TEST_CASE(only_the_answer_to_the_last_subscription_to_a_topic_is_one)
     Program program(world.loop, scripted.settings(MqttVersion::v5));
     for (const char* topic : {"a", "b", "c"})
         program.bus.subscribe(topic);
-    while (!scripted.answered(4))
-        world.run_for({&program}, milliseconds(20));
+    run_until_answered(world, program, scripted, 4);
     program.bus.unsubscribe("b");
     program.bus.subscribe("b");
-    while (!scripted.answered(6))
-        world.run_for({&program}, milliseconds(20));
+    run_until_answered(world, program, scripted, 6);
     world.run_for({&program}, milliseconds(200));
     BOOST_TEST(program.connects == 0);
     program.bus.subscribe("d");
@@ -296,11 +293,9 @@ BOOST_AUTO_TEST_CASE(a_late_answer_to_what_is_wanted_no_more_counts_for_nothing)
     Program program(world.loop, scripted.settings(MqttVersion::v5));
     for (const char* topic : {"a", "b", "c"})
         program.bus.subscribe(topic);
-    while (!scripted.answered(4))
-        world.run_for({&program}, milliseconds(20));
+    run_until_answered(world, program, scripted, 4);
     program.bus.unsubscribe("b");
-    while (!scripted.answered(5))
-        world.run_for({&program}, milliseconds(20));
+    run_until_answered(world, program, scripted, 5);
     world.run_for({&program}, milliseconds(200));
     BOOST_TEST(program.connects == 0); // "c" is not answered yet
     program.bus.subscribe("d");
