@@ -15,8 +15,8 @@ using namespace std::chrono_literals;
 
 constexpr auto trouble_told_every = 1min;
 constexpr auto contest_recorded_every = 24h;
-constexpr auto busy_after =
-    250ms; // that an answer waits; under load windows are full and empty again much sooner
+// That an answer waits: under load windows are full and empty again much sooner.
+constexpr auto busy_after = 250ms;
 constexpr auto gathered_at_most = 10s;
 constexpr auto busy_bus_tried_every = 10ms;
 

@@ -41,14 +41,14 @@ ExitCode meter_remove(const MeterRemoveOptions& options)
     const crypto::SecretText password = obtain_password(options.password_file);
     Keystore::open(folder.keystore(), password.text()).remove(meter.id);
 
-    const bool has_past = SqliteLedger(folder.ledger(), LedgerAccess::read).summary(meter.id).has_value();
+    // First what is done: where the ledger is damaged, the rest is not said.
     print(fmt::format(
-        "meter {} removed: its key is gone, and a running server stops serving it within two seconds. "
-        "{}; `meter-server meter add {}` makes a new key for it.\n{}",
-        meter.id.text(),
-        has_past ? "Its readings stay in the ledger (meter-server readings " + meter.id.text() + ")"
-                 : "The ledger has no reading of it",
-        meter.id.text(), kept));
+        "meter {} removed: its key is gone, and a running server stops serving it within two seconds; "
+        "`meter-server meter add {}` makes a new key for it.\n{}",
+        meter.id.text(), meter.id.text(), kept));
+    const bool has_past = SqliteLedger(folder.ledger(), LedgerAccess::read).summary(meter.id).has_value();
+    print(has_past ? "Its readings stay in the ledger (meter-server readings " + meter.id.text() + ").\n"
+                   : "The ledger has no reading of it.\n");
     return ExitCode::done;
 }
 

@@ -190,8 +190,7 @@ ExitCode restore_total(const RestoreTotalOptions& options)
     print(fmt::format(
         "the stored total {} of meter {} is on {} again, sealed and retained. Now start the meter again: it "
         "goes on from {}. (A meter that pauses for more than some 10 s may not have been heard: make sure "
-        "that it was "
-        "stopped. What it counted while its totals were refused is in no total.)\n",
+        "that it was stopped. What it counted while its totals were refused is in no total.)\n",
         stored.value, meter.id.text(), topic, stored.value));
     return ExitCode::done;
 }
